@@ -1,0 +1,49 @@
+"""Kafka topics: their names, the settings that exactness depends on, and the headers of an envelope."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+USAGE: Final = "tokentide.usage.v1"
+ROLLUPS: Final = "tokentide.rollups.v1"
+DEAD_LETTERS: Final = "tokentide.dead-letters.v1"
+ALERTS: Final = "tokentide.alerts.v1"
+
+MAX_RECORD_BYTES: Final = 8 * 1024 * 1024
+DAY_MS: Final = 86_400_000
+
+HEADER_CONTENT_TYPE: Final = "content-type"
+HEADER_SCHEMA: Final = "tokentide-schema"
+HEADER_COUNT: Final = "tokentide-count"
+HEADER_PRODUCER: Final = "tokentide-producer"
+HEADER_SEQUENCE: Final = "tokentide-sequence"
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic to create: partitions None means the stack's partition count."""
+
+    name: str
+    partitions: int | None
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+def topics(usage_retention_ms: int = 7 * DAY_MS) -> tuple[Topic, ...]:
+    """Every topic of the platform.
+
+    The usage topic stamps records with the broker's append time: the guard against timestamps from the future must
+    decide the same way for the raw sink, for the worker and at every replay, so its clock has to be in the log.
+    """
+    size = {"max.message.bytes": str(MAX_RECORD_BYTES)}
+    return (
+        Topic(
+            USAGE,
+            None,
+            {**size, "message.timestamp.type": "LogAppendTime", "retention.ms": str(usage_retention_ms)},
+        ),
+        Topic(ROLLUPS, None, {**size, "retention.ms": str(DAY_MS)}),
+        Topic(DEAD_LETTERS, 1, {**size, "retention.ms": str(30 * DAY_MS)}),
+        Topic(ALERTS, 1, {**size, "retention.ms": str(30 * DAY_MS)}),
+    )
