@@ -1,0 +1,175 @@
+"""ClickHouse tables and views, derived from the usage event and the cubes. Pure text; sinks/ runs it as migrations."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tokentide_schemas.cubes import MEASURES, TOTAL_TOKENS_SQL, Cube
+from tokentide_schemas.event import COLUMNS
+
+DEDUPLICATION_WINDOW: Final = 10_000
+"""Insert tokens that a table remembers: hours at an insert a second, where a retry comes within seconds."""
+
+ORIGIN_COLUMNS: Final[dict[str, tuple[str, str]]] = {
+    "ingested_at": ("DateTime64(3, 'UTC')", "Delta, ZSTD(1)"),
+    "kafka_topic": ("LowCardinality(String)", "ZSTD(1)"),
+    "kafka_partition": ("UInt16", "ZSTD(1)"),
+    "kafka_offset": ("UInt64", "Delta, ZSTD(1)"),
+    "producer_id": ("LowCardinality(String)", "ZSTD(1)"),
+    "producer_sequence": ("Nullable(UInt64)", "ZSTD(1)"),
+}
+"""Columns of `events` that the raw sink adds: when it stored the row and where in the log the row was."""
+
+
+def events_table() -> str:
+    """The raw table: one row for each accepted event."""
+    lines = [f"    {name} {column.clickhouse} CODEC({column.codec})" for name, column in COLUMNS.items()]
+    lines += [f"    {name} {kind} CODEC({codec})" for name, (kind, codec) in ORIGIN_COLUMNS.items()]
+    columns = ",\n".join(lines)
+    return f"""CREATE TABLE IF NOT EXISTS events
+(
+{columns}
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toMonday(occurred_at)
+ORDER BY (occurred_at, event_id)
+SETTINGS non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}"""
+
+
+def partials_table(cube: Cube) -> str:
+    """A cube's partials: absolute values of one source partition, the newest version of a row wins.
+
+    `segment` is 0 for what came in time; what came after the window's close is in further, additive segments.
+    """
+    dimensions = "\n".join(f"    {d} LowCardinality(String) CODEC(ZSTD(1))," for d in cube.dimensions)
+    measures = "\n".join(f"    {m.name} Int64 CODEC(T64, ZSTD(1))," for m in MEASURES)
+    key = ", ".join(("window_start", *cube.dimensions, "source_epoch", "source_partition", "segment"))
+    return f"""CREATE TABLE IF NOT EXISTS {cube.partials_table}
+(
+    window_start DateTime('UTC') CODEC(Delta, ZSTD(1)),
+{dimensions}
+    source_epoch LowCardinality(String) CODEC(ZSTD(1)),
+    source_partition UInt16 CODEC(ZSTD(1)),
+    segment UInt32 CODEC(ZSTD(1)),
+    version UInt64 CODEC(ZSTD(1)),
+{measures}
+    emitted_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(version)
+PARTITION BY toYYYYMM(window_start)
+ORDER BY ({key})"""
+
+
+def rollup_view(cube: Cube, name: str) -> str:
+    """The cube as analysts read it: one row for each window and group, over all partitions and segments."""
+    keys = ", ".join(("window_start", *cube.dimensions))
+    measures = ",\n".join(f"    sum(p.{m.name}) AS {m.name}" for m in MEASURES)
+    total = " + ".join(f"sum(p.{m.name})" for m in MEASURES if m.name in COLUMNS and m.name.endswith("_tokens"))
+    return f"""CREATE OR REPLACE VIEW {name} AS
+SELECT
+    {keys},
+{measures},
+    {total} AS total_tokens,
+    sumIf(p.requests, p.segment > 0) AS late_requests,
+    max(p.emitted_at) AS updated_at
+FROM {cube.partials_table} AS p FINAL
+GROUP BY {keys}"""
+
+
+LEDGER: Final = f"""CREATE TABLE IF NOT EXISTS ingest_ledger
+(
+    topic LowCardinality(String) CODEC(ZSTD(1)),
+    epoch LowCardinality(String) CODEC(ZSTD(1)),
+    partition UInt16 CODEC(ZSTD(1)),
+    offset UInt64 CODEC(Delta, ZSTD(1)),
+    appended_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    producer_id LowCardinality(String) CODEC(ZSTD(1)),
+    producer_sequence Nullable(UInt64) CODEC(ZSTD(1)),
+    events UInt32 CODEC(ZSTD(1)),
+    stored_events UInt32 CODEC(ZSTD(1)),
+    duplicate_events UInt32 CODEC(ZSTD(1)),
+    rejected_events UInt32 CODEC(ZSTD(1)),
+    recorded_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMM(appended_at)
+ORDER BY (topic, epoch, partition, offset)
+SETTINGS non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}"""
+"""One row for each record of the usage topic: what became of its events."""
+
+DEAD_LETTERS: Final = """CREATE TABLE IF NOT EXISTS dead_letters
+(
+    topic LowCardinality(String) CODEC(ZSTD(1)),
+    epoch LowCardinality(String) CODEC(ZSTD(1)),
+    partition UInt16 CODEC(ZSTD(1)),
+    offset UInt64 CODEC(ZSTD(1)),
+    row Int32 CODEC(ZSTD(1)),
+    reason LowCardinality(String) CODEC(ZSTD(1)),
+    detail String CODEC(ZSTD(1)),
+    events UInt32 CODEC(ZSTD(1)),
+    producer_id LowCardinality(String) CODEC(ZSTD(1)),
+    producer_sequence Nullable(UInt64) CODEC(ZSTD(1)),
+    appended_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    rejected_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMM(appended_at)
+ORDER BY (topic, epoch, partition, offset, row)"""
+"""One row for each refused event, or for a whole refused record (row = -1). Never content."""
+
+WATERMARKS: Final = """CREATE TABLE IF NOT EXISTS stream_watermarks
+(
+    topic LowCardinality(String),
+    epoch LowCardinality(String),
+    partition UInt16,
+    applied_offset UInt64,
+    watermark DateTime64(3, 'UTC'),
+    applied_events UInt64,
+    emitted_at DateTime64(3, 'UTC')
+)
+ENGINE = ReplacingMergeTree(applied_offset)
+ORDER BY (topic, epoch, partition)"""
+"""How far the stream worker is in each partition of the usage topic. Read with FINAL."""
+
+SAMPLES: Final = """CREATE TABLE IF NOT EXISTS pipeline_samples
+(
+    sampled_at DateTime('UTC') CODEC(Delta, ZSTD(1)),
+    component LowCardinality(String) CODEC(ZSTD(1)),
+    topic LowCardinality(String) CODEC(ZSTD(1)),
+    partition UInt16 CODEC(ZSTD(1)),
+    position_offset UInt64 CODEC(ZSTD(1)),
+    end_offset UInt64 CODEC(ZSTD(1)),
+    lag_records UInt64 CODEC(ZSTD(1)),
+    lag_ms UInt64 CODEC(ZSTD(1))
+)
+ENGINE = MergeTree
+PARTITION BY toDate(sampled_at)
+ORDER BY (component, sampled_at, topic, partition)
+TTL sampled_at + INTERVAL 14 DAY"""
+"""Where each consumer of the pipeline stands, every few seconds. lag_ms: age of the newest record that it finished."""
+
+
+USAGE_VIEW: Final = f"""CREATE OR REPLACE VIEW usage AS
+SELECT
+    * EXCEPT (session_hash, user_hash, api_key_hash),
+    if(session_hash = toFixedString('', 16), NULL, lower(hex(session_hash))) AS session_hash,
+    if(user_hash = toFixedString('', 16), NULL, lower(hex(user_hash))) AS user_hash,
+    if(api_key_hash = toFixedString('', 16), NULL, lower(hex(api_key_hash))) AS api_key_hash,
+    toUInt64(input_uncached_tokens) + input_cache_read_tokens + input_cache_write_tokens AS total_input_tokens,
+    {TOTAL_TOKENS_SQL} AS total_tokens,
+    cost_nanousd / 1e9 AS cost_usd
+FROM events"""
+
+
+def statements(cubes: tuple[Cube, ...]) -> list[str]:
+    """Everything that an empty database needs, in order, each safe to run again."""
+    return [
+        events_table(),
+        LEDGER,
+        DEAD_LETTERS,
+        WATERMARKS,
+        SAMPLES,
+        *(partials_table(cube) for cube in cubes),
+        *(rollup_view(cube, "rollup_1m" if cube.name == "model" else f"rollup_{cube.name}_1m") for cube in cubes),
+        USAGE_VIEW,
+    ]
