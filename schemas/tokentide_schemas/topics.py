@@ -10,6 +10,12 @@ USAGE: Final = "tokentide.usage.v1"
 ROLLUPS: Final = "tokentide.rollups.v1"
 DEAD_LETTERS: Final = "tokentide.dead-letters.v1"
 ALERTS: Final = "tokentide.alerts.v1"
+STREAM_APP_ID: Final = "tokentide-stream-v1"
+CHECKPOINT_TABLE: Final = "checkpoints"
+CHECKPOINTS: Final = f"{STREAM_APP_ID}-{CHECKPOINT_TABLE}-changelog"
+"""Changelog of the worker's checkpoint table; the name is Faust's convention."""
+
+MAX_CHECKPOINT_BYTES: Final = 32 * 1024 * 1024
 
 MAX_RECORD_BYTES: Final = 8 * 1024 * 1024
 DAY_MS: Final = 86_400_000
@@ -46,4 +52,15 @@ def topics(usage_retention_ms: int = 7 * DAY_MS) -> tuple[Topic, ...]:
         Topic(ROLLUPS, None, {**size, "retention.ms": str(DAY_MS)}),
         Topic(DEAD_LETTERS, 1, {**size, "retention.ms": str(30 * DAY_MS)}),
         Topic(ALERTS, 1, {**size, "retention.ms": str(30 * DAY_MS)}),
+        Topic(
+            CHECKPOINTS,
+            None,
+            {
+                "cleanup.policy": "compact",
+                "max.message.bytes": str(MAX_CHECKPOINT_BYTES),
+                "segment.bytes": str(2 * MAX_CHECKPOINT_BYTES),
+                "min.cleanable.dirty.ratio": "0.1",
+                "max.compaction.lag.ms": str(10 * 60_000),
+            },
+        ),
     )

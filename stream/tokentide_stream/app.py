@@ -1,0 +1,194 @@
+"""The Faust application: a source of envelopes, a table of checkpoints, a sink of rollups, around `RollupWorker`.
+
+Faust gives group membership, the recovered table and acknowledged sends. What it counts, publishes and acknowledges is
+decided in worker.py; the reasons for each setting here are measured facts about Faust 0.15.3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import faust
+from confluent_kafka import TopicCollection
+from confluent_kafka.admin import AdminClient
+from faust.types import TP
+
+from tokentide_schemas import topics
+from tokentide_schemas.cubes import CUBES, Cube
+from tokentide_schemas.settings import write_json_atomically
+from tokentide_stream.settings import StreamSettings
+from tokentide_stream.worker import RollupWorker
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.1
+STATUS_INTERVAL_S = 1.0
+EXIT_FAILED = 70
+
+
+class TopicError(Exception):
+    """The usage topic is not as the worker needs it."""
+
+
+def usage_topic(bootstrap_servers: str, timeout_s: float = 30.0) -> tuple[str, int]:
+    """The usage topic's id, which changes when it is made anew, and its partition count. Raises TopicError."""
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    future = admin.describe_topics(TopicCollection([topics.USAGE]), request_timeout=timeout_s)[topics.USAGE]
+    try:
+        description = future.result()
+    except Exception as error:
+        raise TopicError(f"cannot read topic {topics.USAGE} on {bootstrap_servers}: {error}") from error
+    return str(description.topic_id), len(description.partitions)
+
+
+class StreamApp(faust.App):  # type: ignore[misc]  # faust ships no types for it
+    """A Faust app that lets the worker finish before the consumer goes away."""
+
+    worker: RollupWorker | None = None
+
+    async def on_stop(self) -> None:
+        """Publish and checkpoint what has come, then stop."""
+        if self.worker is not None:
+            try:
+                await asyncio.wait_for(self.worker.finish(), timeout=15)
+            except (TimeoutError, RuntimeError, OSError) as error:
+                log.warning("stopping without a last checkpoint (it will be recounted at the next start): %s", error)
+        await super().on_stop()
+
+
+class FaustOutlet:
+    """Where a `RollupWorker` writes, on a Faust app."""
+
+    def __init__(self, app: StreamApp, table: Any, rollups: Any, usage: str) -> None:
+        self._app = app
+        self._table = table
+        self._rollups = rollups
+        self._usage = usage
+
+    async def send_rollups(self, partition: int, records: Sequence[tuple[list[tuple[str, bytes]], bytes]]) -> None:
+        """Append records in order and wait until the broker has all of them."""
+        sent = [
+            await self._rollups.send(key=None, value=value, partition=partition, headers=headers)
+            for headers, value in records
+        ]
+        for future in sent:
+            await future
+
+    async def write_checkpoint(self, partition: int, key: bytes, value: bytes | None) -> None:
+        """Write to the table's changelog, wait for the broker, then keep the value in the local table."""
+        await self._table.send_changelog(partition, key, value)
+        if value is None:
+            self._table.data.pop(key, None)
+        else:
+            self._table.data[key] = value
+
+    def checkpoints(self, partition: int) -> dict[bytes, bytes]:
+        """Recovered checkpoints of a partition; keys are `partition/incarnation`."""
+        prefix = b"%d/" % partition
+        return {key: value for key, value in self._table.data.items() if key.startswith(prefix)}
+
+    def end_offset(self, partition: int) -> int:
+        """Offset after the newest record, as of the last fetch; 0 when nothing was fetched yet."""
+        try:
+            return int(self._app.consumer.highwater(TP(self._usage, partition)) or 0)
+        except (KeyError, AssertionError, RuntimeError, ValueError):
+            return 0
+
+
+def build_app(settings: StreamSettings, cubes: Sequence[Cube] = CUBES) -> StreamApp:
+    """The application, not started. Raises TopicError when the usage topic cannot be read."""
+    epoch, partitions = usage_topic(settings.kafka_bootstrap_servers)
+    app = StreamApp(
+        topics.STREAM_APP_ID,
+        broker=";".join(f"kafka://{server}" for server in settings.kafka_bootstrap_servers.split(",")),
+        store="memory://",
+        datadir=str(settings.data_dir / "faust"),
+        key_serializer="raw",
+        value_serializer="raw",
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_partitions=partitions,
+        # Envelopes are large: a short buffer bounds memory, and under pressure Faust sleeps a whole second anyway.
+        stream_buffer_maxsize=64,
+        stream_wait_empty=False,
+        # Faust commits inline in the fetch loop every N messages; the interval alone is enough here.
+        broker_commit_every=1_000_000_000,
+        broker_commit_interval=1.0,
+        # A killed worker holds its partitions until its session ends.
+        broker_session_timeout=settings.kafka_session_timeout_s,
+        broker_heartbeat_interval=settings.kafka_session_timeout_s / 3,
+        broker_max_poll_interval=300.0,
+        consumer_max_fetch_size=topics.MAX_CHECKPOINT_BYTES,
+        consumer_auto_offset_reset="earliest",
+        producer_linger=0.02,
+        producer_max_batch_size=262_144,
+        producer_max_request_size=topics.MAX_CHECKPOINT_BYTES,
+        producer_compression_type="lz4",
+        producer_acks=-1,
+    )
+    usage = app.topic(topics.USAGE, key_serializer="raw", value_serializer="raw", partitions=partitions)
+    rollups = app.topic(topics.ROLLUPS, key_serializer="raw", value_serializer="raw", partitions=partitions)
+    table = app.Table(
+        topics.CHECKPOINT_TABLE,
+        partitions=partitions,
+        key_type=bytes,
+        value_type=bytes,
+        key_serializer="raw",
+        value_serializer="raw",
+    )
+    worker = RollupWorker(settings, cubes, epoch, FaustOutlet(app, table, rollups, topics.USAGE))
+    app.worker = worker
+    _attach(app, worker, usage, settings)
+    return app
+
+
+def _attach(app: StreamApp, worker: RollupWorker, usage: Any, settings: StreamSettings) -> None:
+    async def count(stream: Any) -> None:
+        # noack: Faust would acknowledge in a `finally`, so also for an envelope whose counting failed.
+        async for event in stream.noack().events():
+            try:
+                await worker.receive(event)
+            except Exception:  # noqa: BLE001 - whatever it is, going on would skip an envelope
+                _die("counting failed")
+
+    app.agent(usage, name="rollup")(count)
+
+    async def tick() -> None:
+        try:
+            if not app.rebalancing:
+                await worker.step()
+        except Exception:  # noqa: BLE001 - whatever it is, the state may be half published
+            _die("publishing failed")
+
+    app.timer(TICK_S)(tick)
+
+    async def report() -> None:
+        if settings.ready_file is not None and not settings.ready_file.exists() and _is_ready(app):
+            write_json_atomically(settings.ready_file, {"component": "worker", "pid": os.getpid()})
+        if settings.status_file is not None:
+            status = {"component": "worker", "updated_at_ms": int(worker.clock() * 1000), **worker.status()}
+            write_json_atomically(settings.status_file, status)
+
+    app.timer(STATUS_INTERVAL_S)(report)
+
+    async def forget(_app: Any, revoked: set[Any], **_: Any) -> None:
+        worker.drop(tp.partition for tp in revoked if tp.topic == topics.USAGE)
+
+    app.on_partitions_revoked.connect(forget)
+
+
+def _is_ready(app: StreamApp) -> bool:
+    return not app.rebalancing and (bool(app.consumer.assignment()) or app.unassigned)
+
+
+def _die(what: str) -> None:
+    """End the process: Faust would restart the agent and skip the envelope. The next start is from a checkpoint."""
+    log.exception("%s; ending this worker so that it restarts from its last checkpoint", what)
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(EXIT_FAILED)

@@ -1,0 +1,246 @@
+"""The rollup worker: feeds envelopes to the partitions' states, publishes what changed, checkpoints, acknowledges.
+
+The order of a flush is what exactness rests on: rows, then the progress report, then (when due) the checkpoint, and
+only then the acknowledgement of the envelopes that the checkpoint includes. A crash anywhere in between repeats work,
+and repeated rows carry the same or newer absolute values.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tokentide_schemas import topics
+from tokentide_schemas.cubes import Cube
+from tokentide_schemas.envelope import Record
+from tokentide_schemas.rollups import (
+    HEADER_CUBE,
+    HEADER_KIND,
+    KIND_PARTIALS,
+    KIND_PROGRESS,
+    Progress,
+    encode_partials,
+)
+from tokentide_stream import checkpoint
+from tokentide_stream.partition import PartitionState
+from tokentide_stream.publish import partials
+from tokentide_stream.settings import StreamSettings
+
+log = logging.getLogger(__name__)
+
+
+class Outlet(Protocol):
+    """Where the worker writes; the Faust app implements it. Each call returns once the broker has the data."""
+
+    async def send_rollups(self, partition: int, records: Sequence[tuple[list[tuple[str, bytes]], bytes]]) -> None:
+        """Append records to a partition of the rollup topic, in order."""
+
+    async def write_checkpoint(self, partition: int, key: bytes, value: bytes | None) -> None:
+        """Set (or with None delete) a key of the checkpoint table in a partition."""
+
+    def checkpoints(self, partition: int) -> dict[bytes, bytes]:
+        """The recovered checkpoints of a partition, by key."""
+
+    def end_offset(self, partition: int) -> int:
+        """Offset after the newest record of the partition of the usage topic, as far as known."""
+
+
+@dataclass(slots=True)
+class _Partition:
+    state: PartitionState
+    received: list[Any] = field(default_factory=list)
+    unacknowledged: list[Any] = field(default_factory=list)
+    stale_keys: list[bytes] = field(default_factory=list)
+    newest_appended_ms: int = 0
+    checkpointed_offset: int = -1
+    progress_at: float = 0.0
+
+
+class RollupWorker:
+    """One worker process' share of the usage topic."""
+
+    def __init__(
+        self,
+        settings: StreamSettings,
+        cubes: Sequence[Cube],
+        epoch: str,
+        outlet: Outlet,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = settings
+        self.cubes = {cube.name: cube for cube in cubes}
+        self.epoch = epoch
+        self.outlet = outlet
+        self.clock = clock
+        # Each incarnation checkpoints under a key of its own: one that was believed dead and writes late cannot
+        # overwrite its successor's newer checkpoint. Recovery takes the one that is furthest.
+        self.incarnation = uuid.uuid4().hex
+        self.partitions: dict[int, _Partition] = {}
+        self.events_total = 0
+        self._waiting_records = 0
+        self._waiting_bytes = 0
+        self._emitted_at = clock()
+        self._checkpointed_at = clock()
+        self._lock = asyncio.Lock()
+
+    async def receive(self, event: Any) -> None:
+        """Take one envelope from the stream; counts when enough have come."""
+        message = event.message
+        self._partition(message.partition).received.append(event)
+        self._waiting_records += 1
+        self._waiting_bytes += len(message.value or b"")
+        settings = self.settings
+        if self._waiting_records >= settings.stream_batch_records or self._waiting_bytes >= settings.stream_batch_bytes:
+            await self.step()
+
+    async def step(self) -> None:
+        """Count what has come, publish and checkpoint when due."""
+        async with self._lock:
+            self._count()
+            now = self.clock()
+            if now - self._emitted_at >= self.settings.stream_emit_interval_s:
+                self._emitted_at = now
+                due = now - self._checkpointed_at >= self.settings.stream_checkpoint_interval_s
+                if due:
+                    self._checkpointed_at = now
+                await self._flush(due)
+
+    async def finish(self) -> None:
+        """Publish and checkpoint everything that has come: the last act of a clean stop."""
+        async with self._lock:
+            self._count()
+            await self._flush(True)
+
+    def drop(self, partitions: Iterable[int]) -> None:
+        """Forget partitions that were taken away; their next owner starts from the checkpoint."""
+        for number in partitions:
+            lost = self.partitions.pop(number, None)
+            if lost is not None:
+                self._waiting_records -= len(lost.received)
+                self._waiting_bytes -= sum(len(event.message.value or b"") for event in lost.received)
+
+    def _partition(self, number: int) -> _Partition:
+        known = self.partitions.get(number)
+        if known is None:
+            known = self.partitions[number] = self._recover(number)
+        return known
+
+    def _recover(self, number: int) -> _Partition:
+        best: bytes | None = None
+        best_offset = -1
+        keys = self.outlet.checkpoints(number)
+        for value in keys.values():
+            epoch, offset = checkpoint.peek(value)
+            if epoch == self.epoch and offset > best_offset:
+                best, best_offset = value, offset
+        lateness_s = self.settings.stream_allowed_lateness_s
+        cubes = tuple(self.cubes.values())
+        state = PartitionState(cubes, lateness_s) if best is None else checkpoint.load(best, cubes, lateness_s)
+        log.info("partition %d: starting after offset %d (%d checkpoints)", number, state.applied_offset, len(keys))
+        mine = self.incarnation.encode()
+        stale = [key for key in keys if not key.endswith(mine)]
+        return _Partition(state, stale_keys=stale, checkpointed_offset=state.applied_offset)
+
+    def _count(self) -> None:
+        for number, part in self.partitions.items():
+            if not part.received:
+                continue
+            events, part.received = part.received, []
+            records = [_record(number, event.message) for event in events]
+            self.events_total += part.state.apply(records)
+            part.newest_appended_ms = records[-1].appended_at_ms
+            part.unacknowledged += events
+        self._waiting_records = 0
+        self._waiting_bytes = 0
+
+    async def _flush(self, with_checkpoint: bool) -> None:
+        await asyncio.gather(
+            *(self._flush_partition(number, part, with_checkpoint) for number, part in list(self.partitions.items()))
+        )
+
+    async def _flush_partition(self, number: int, part: _Partition, with_checkpoint: bool) -> None:
+        now = self.clock()
+        state = part.state
+        if state.is_dirty or now - part.progress_at >= self.settings.stream_checkpoint_interval_s:
+            await self.outlet.send_rollups(number, self._records(number, part, now))
+            part.progress_at = now
+        if not with_checkpoint or state.applied_offset == part.checkpointed_offset:
+            return
+        done, part.unacknowledged = part.unacknowledged, []
+        value = checkpoint.dump(state, self.epoch)
+        offset = state.applied_offset
+        if len(value) > topics.MAX_CHECKPOINT_BYTES:
+            raise checkpoint.CheckpointError(
+                f"partition {number}: the checkpoint has {len(value)} bytes, the topic takes "
+                f"{topics.MAX_CHECKPOINT_BYTES}; use more partitions or fewer dimensions"
+            )
+        await self.outlet.write_checkpoint(number, b"%d/" % number + self.incarnation.encode(), value)
+        part.checkpointed_offset = offset
+        for event in done:
+            event.ack()
+        stale, part.stale_keys = part.stale_keys, []
+        for key in stale:
+            await self.outlet.write_checkpoint(number, key, None)
+
+    def _records(self, number: int, part: _Partition, now: float) -> list[tuple[list[tuple[str, bytes]], bytes]]:
+        now_ms = int(now * 1000)
+        changes = part.state.flush()
+        records = []
+        for name, rows in changes.rows.items():
+            table = partials(
+                self.cubes[name],
+                rows,
+                epoch=self.epoch,
+                partition=number,
+                version=changes.version,
+                emitted_at_ms=now_ms,
+            )
+            headers = [(HEADER_KIND, KIND_PARTIALS), (HEADER_CUBE, name.encode())]
+            records += [(headers, value) for value in encode_partials(table)]
+        end = max(self.outlet.end_offset(number), changes.version + 1)
+        progress = Progress(
+            topic=topics.USAGE,
+            epoch=self.epoch,
+            partition=number,
+            applied_offset=changes.version,
+            end_offset=end,
+            watermark_ms=changes.watermark_ms,
+            applied_events=changes.applied_events,
+            emitted_at_ms=now_ms,
+            lag_ms=max(0, now_ms - part.newest_appended_ms) if end > changes.version + 1 else 0,
+        )
+        records.append(([(HEADER_KIND, KIND_PROGRESS)], progress.model_dump_json().encode()))
+        return records
+
+    def status(self) -> dict[str, float]:
+        """Counters for the status file."""
+        states = [part.state for part in self.partitions.values()]
+        lag = sum(
+            max(0, self.outlet.end_offset(number) - part.state.applied_offset - 1)
+            for number, part in self.partitions.items()
+        )
+        return {
+            "applied_events_total": self.events_total,
+            "lag_records": lag,
+            "open_groups": sum(state.open_groups for state in states),
+            "late_events": sum(state.late_events for state in states),
+            "duplicate_envelopes": sum(state.duplicate_envelopes for state in states),
+            "partitions": len(states),
+        }
+
+
+def _record(number: int, message: Any) -> Record:
+    headers = message.headers or {}
+    pairs = headers.items() if isinstance(headers, dict) else headers
+    return Record(
+        partition=number,
+        offset=message.offset,
+        appended_at_ms=round(message.timestamp * 1000),
+        value=message.value,
+        headers=dict(pairs),
+    )
