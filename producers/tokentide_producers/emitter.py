@@ -1,0 +1,366 @@
+"""The emitter: a gateway's side of the platform. `emit` takes microseconds and never disturbs the request it reports.
+
+    with Emitter("127.0.0.1:9092", gateway="gw-1") as emitter:
+        emitter.emit(request_model="gpt-4o", provider="openai", input_uncached_tokens=812, output_tokens=64,
+                     usage_reported=True, outcome="ok", category="programming")
+
+Threads share one emitter. After a fork the child's copy starts anew: its own incarnation, empty buffers and a Kafka
+client of its own; what the parent had buffered stays the parent's.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import logging
+import os
+import threading
+import time
+import weakref
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, Self
+from uuid import UUID
+
+from tokentide_producers.batcher import Batch, Batcher
+from tokentide_producers.event_ids import EventIds
+from tokentide_producers.hashing import IdentifierHasher
+from tokentide_producers.outcomes import ACCEPTED, DropReason, EmitResult
+from tokentide_producers.outgoing import OutgoingEnvelope
+from tokentide_producers.row_encoding import encode_rows
+from tokentide_producers.rows import InvalidEventError, RowBuilder
+from tokentide_producers.sender import EnvelopeSender, SenderStats
+from tokentide_producers.settings import EmitterSettings
+from tokentide_schemas.catalogue import CatalogueError, load_catalogue
+from tokentide_schemas.envelope import encode_arrow
+from tokentide_schemas.event import Source, UsageEvent
+
+logger = logging.getLogger(__name__)
+
+OnDrop = Callable[[DropReason, int, str], None]
+"""Called with the reason, the number of events and what to do about it; from `emit` or from the background thread."""
+
+_POLL_S: Final = 0.02
+_IDLE_S: Final = 1.0
+_FULL: Final = "Kafka takes events more slowly than they come, or is away: raise max_buffered_events or look at Kafka"
+
+
+@dataclass(frozen=True, slots=True)
+class EmitterStats:
+    """Counts of events since this incarnation's start: accepted = acknowledged + in_flight + dropped after acceptance.
+
+    in_flight: accepted and not yet acknowledged. dropped: by reason, at the door and after. envelopes, bytes: of
+    acknowledged envelopes. retries: envelopes that were sent again. last_error: the latest problem, '' for none.
+    """
+
+    accepted: int
+    acknowledged: int
+    in_flight: int
+    dropped: Mapping[DropReason, int]
+    envelopes: int
+    bytes: int
+    retries: int
+    last_error: str
+
+
+class Emitter:
+    """Sends usage events to Kafka in micro-batches from a background thread.
+
+    bootstrap_servers: Kafka's host:port list. gateway, gateway_region, source: defaults of those fields.
+    on_drop: told about every event that will not be stored. resolve_model: from the requested to the canonical model;
+    the shipped catalogue's when left out. settings: from the environment when left out. Raises pydantic's
+    ValidationError for unusable settings or defaults; nothing is connected before the first event.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        *,
+        gateway: str = "",
+        gateway_region: str = "",
+        source: Source = Source.SDK,
+        settings: EmitterSettings | None = None,
+        on_drop: OnDrop | None = None,
+        resolve_model: Callable[[str], str] | None = None,
+        extra_kafka_config: dict[str, Any] | None = None,
+    ) -> None:
+        if not bootstrap_servers.strip():
+            raise ValueError("bootstrap_servers is empty: give Kafka's host:port")
+        self.settings = settings if settings is not None else EmitterSettings()
+        self._bootstrap_servers = bootstrap_servers
+        self._gateway, self._gateway_region, self._source = gateway, gateway_region, source
+        self._on_drop = on_drop
+        self._resolve_model = resolve_model
+        self._extra_kafka_config = extra_kafka_config
+        self._hasher: IdentifierHasher | None = None
+        self._start_incarnation()
+        _living.add(self)
+
+    def _start_incarnation(self) -> None:
+        settings = self.settings
+        self._rows = RowBuilder(gateway=self._gateway, gateway_region=self._gateway_region, source=self._source)
+        self._ids = EventIds()
+        self._lock = threading.Lock()
+        self._wake = threading.Condition(self._lock)
+        self._changed = threading.Condition(self._lock)
+        self._batcher = Batcher(
+            max_events=settings.batch_events, max_bytes=settings.batch_bytes, max_wait_s=settings.batch_wait_s
+        )
+        self._sender = EnvelopeSender(
+            self._bootstrap_servers,
+            settings=settings.sender,
+            on_settled=self._on_settled,
+            extra_config=self._extra_kafka_config,
+        )
+        self._pending: dict[int, Batch] = {}
+        self._batch_of: dict[int, Batch] = {}
+        self._held_events = 0
+        self._held_bytes = 0
+        self._acknowledged = 0
+        self._lost = 0
+        self._dropped: Counter[DropReason] = Counter()
+        self._last_error = ""
+        self._take_all = False
+        self._closed = False
+        self._stop = False
+        self._thread: threading.Thread | None = None
+        self.undelivered: list[OutgoingEnvelope] = []
+
+    @property
+    def producer_id(self) -> str:
+        """This incarnation's id, in the `tokentide-producer` header of its envelopes."""
+        return self._sender.producer_ids[0]
+
+    def emit(self, event: UsageEvent | None = None, /, **fields: Any) -> EmitResult:
+        """Take over one event, as a validated `UsageEvent` or as its fields; `occurred_at` is now when left out.
+
+        Does not wait (unless `block_up_to_s` is set) and does not raise: the result says whether the event was
+        accepted, and if not, why and what to do. Accepted means buffered; `flush` tells when it is stored in Kafka.
+        """
+        try:
+            if event is None:
+                row, size_bytes = self._rows.from_fields(fields, time.time_ns() // 1_000_000)
+            elif fields or not isinstance(event, UsageEvent):
+                raise TypeError("give either one UsageEvent or fields by name")
+            else:
+                row, size_bytes = self._rows.from_event(event)
+        except InvalidEventError as error:
+            return self._refuse(DropReason.INVALID, f"{error.reason}: {error}")
+        except Exception as error:  # noqa: BLE001 - an argument's own code may raise anything, and emit must not
+            return self._refuse(DropReason.INVALID, f"the fields cannot be read ({type(error).__name__})")
+        now_s = time.monotonic()
+        with self._lock:
+            reason = self._reason_to_refuse(size_bytes, now_s)
+            if reason is None:
+                self._held_events += 1
+                self._held_bytes += size_bytes
+                if self._batcher.add(row, size_bytes, now_s):
+                    self._wake.notify()
+                return ACCEPTED
+        return self._refuse(reason, _FULL if reason is DropReason.BUFFER_FULL else "the emitter is closed")
+
+    def _reason_to_refuse(self, size_bytes: int, now_s: float) -> DropReason | None:
+        """With the lock held: None when there is room. Starts the thread with the first event."""
+        if self._closed or (self._thread is None and not self._start_thread()):
+            return DropReason.CLOSED
+        settings = self.settings
+        deadline_s = now_s + settings.block_up_to_s
+        while (
+            self._held_events >= settings.max_buffered_events
+            or self._held_bytes + size_bytes > settings.max_buffered_bytes
+        ):
+            left_s = deadline_s - time.monotonic()
+            if settings.block_up_to_s == 0 or left_s <= 0 or not self._changed.wait(left_s):
+                return DropReason.BUFFER_FULL
+            if self._closed:
+                return DropReason.CLOSED
+        return None
+
+    def _start_thread(self) -> bool:
+        thread = threading.Thread(target=self._run, name="tokentide-emitter", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return False  # the interpreter is shutting down
+        self._thread = thread
+        return True
+
+    def new_event_id(self) -> UUID:
+        """An id for an event, for callers that need to know it; `emit` gives one to events without."""
+        return self._ids.next(time.time_ns() // 1_000_000)
+
+    def hash(self, identifier: str) -> bytes:
+        """The keyed hash of a user, session or API key. Raises ValueError when `settings.hash_key` is empty."""
+        if self._hasher is None:
+            self._hasher = IdentifierHasher(self.settings.hash_key.get_secret_value())
+        return self._hasher(identifier)
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until Kafka has acknowledged all events accepted so far; False when time is over or one was lost."""
+        deadline_s = time.monotonic() + timeout_s
+        with self._lock:
+            target = self._batcher.added
+            self._take_all = True
+            self._wake.notify()
+            while self._oldest_unsettled() < target:
+                left_s = deadline_s - time.monotonic()
+                if left_s <= 0:
+                    return False
+                self._changed.wait(left_s)
+            return self._lost == 0
+
+    def _oldest_unsettled(self) -> int:
+        return next(iter(self._pending), self._batcher.oldest_event)
+
+    def close(self, timeout_s: float | None = None) -> bool:
+        """Refuse further events, flush, stop the thread. False when not everything was acknowledged in time.
+
+        What is left then stands in `undelivered` with its identity and is counted as `unacknowledged_at_close`.
+        """
+        timeout = self.settings.close_timeout_s if timeout_s is None else timeout_s
+        with self._lock:
+            self._closed = True
+            self._changed.notify_all()
+        done = self.flush(timeout) if self._thread is not None else self._lost == 0
+        with self._lock:
+            self._stop = True
+            self._wake.notify()
+        if self._thread is not None:
+            self._thread.join()
+        _living.discard(self)
+        return done
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def stats(self) -> EmitterStats:
+        """A consistent snapshot."""
+        with self._lock:
+            sender: SenderStats = self._sender.stats()
+            return EmitterStats(
+                accepted=self._batcher.added,
+                acknowledged=self._acknowledged,
+                in_flight=self._batcher.added - self._acknowledged - self._lost,
+                dropped=MappingProxyType(dict(self._dropped)),
+                envelopes=sender.acknowledged_envelopes,
+                bytes=sender.acknowledged_bytes,
+                retries=sender.retries,
+                last_error=sender.last_error or self._last_error,
+            )
+
+    def _refuse(self, reason: DropReason, detail: str) -> EmitResult:
+        with self._lock:
+            self._dropped[reason] += 1
+            if reason is DropReason.INVALID:
+                self._last_error = detail
+        self._tell(reason, 1, detail)
+        return EmitResult(reason, detail)
+
+    def _tell(self, reason: DropReason, events: int, detail: str) -> None:
+        if self._on_drop is None:
+            return
+        try:
+            self._on_drop(reason, events, detail)
+        except Exception:
+            logger.exception("the on_drop callback raised")
+
+    # The background thread
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if not self._stop and not self._take_all and not self._sender.outstanding_envelopes:
+                    due_s = self._batcher.due_in_s(time.monotonic())
+                    if due_s != 0.0:
+                        self._wake.wait(_IDLE_S if due_s is None else due_s)
+                batches = self._batcher.take(time.monotonic(), everything=self._take_all or self._stop)
+                self._take_all = False
+                self._pending.update((batch.first_event, batch) for batch in batches)
+                stop = self._stop
+            for batch in batches:
+                self._encode_and_submit(batch)
+            if stop:
+                break
+            try:
+                self._sender.service(_POLL_S if self._sender.outstanding_envelopes else 0.0)
+            except Exception:
+                # Whatever it is, the events are still held: go on, so that they are sent when it has passed.
+                logger.exception("sending to Kafka failed unexpectedly; trying again")
+                time.sleep(_POLL_S)
+        self.undelivered = self._sender.close(0.0)
+
+    def _encode_and_submit(self, batch: Batch) -> None:
+        try:
+            columns = encode_rows(
+                batch.rows, ids=self._ids, now_ms=time.time_ns() // 1_000_000, resolve_model=self._resolver()
+            )
+            value = encode_arrow(columns)
+        except Exception as error:
+            logger.exception("a batch of %d events could not be encoded", len(batch.rows))
+            self._finish(batch, DropReason.NOT_ENCODED, f"{type(error).__name__} while encoding; see the log")
+            return
+        batch.rows.clear()
+        self._batch_of[id(self._sender.submit(value, columns.num_rows))] = batch
+
+    def _resolver(self) -> Callable[[str], str]:
+        if self._resolve_model is None:
+            try:
+                self._resolve_model = load_catalogue().resolve
+            except CatalogueError as error:
+                # Events are worth more than canonical names: readers take the requested model where none is given.
+                self._last_error = f"the model catalogue cannot be read, models stay as requested: {error}"
+                logger.error("%s", self._last_error)
+                self._resolve_model = str
+        return self._resolve_model
+
+    def _on_settled(self, envelope: OutgoingEnvelope, reason: DropReason | None) -> None:
+        self._finish(self._batch_of.pop(id(envelope)), reason, self._sender.last_error, envelope.events)
+
+    def _finish(self, batch: Batch, reason: DropReason | None, detail: str, events: int | None = None) -> None:
+        count = len(batch.rows) if events is None else events
+        with self._lock:
+            del self._pending[batch.first_event]
+            self._held_events -= count
+            self._held_bytes -= batch.size_bytes
+            if reason is None:
+                self._acknowledged += count
+            else:
+                self._lost += count
+                self._dropped[reason] += count
+            self._changed.notify_all()
+        if reason is not None:
+            self._tell(reason, count, detail)
+
+    # Fork and exit
+
+    def _after_fork_in_child(self) -> None:
+        kafka = self._sender.abandon()
+        if kafka is not None:
+            # Its threads do not exist in the child, so its destructor would wait for them for ever: never run it.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(kafka))
+        closed = self._closed
+        self._start_incarnation()
+        self._closed = closed
+
+
+_living: weakref.WeakSet[Emitter] = weakref.WeakSet()
+
+
+def _restart_in_child() -> None:
+    for emitter in list(_living):
+        emitter._after_fork_in_child()
+
+
+def _close_at_exit() -> None:
+    for emitter in list(_living):
+        if not emitter.close():
+            logger.warning("exit: %s events were not acknowledged by Kafka in time", emitter.stats().dropped)
+
+
+os.register_at_fork(after_in_child=_restart_in_child)
+atexit.register(_close_at_exit)
