@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
@@ -15,6 +16,7 @@ from tokentide_schemas.catalogue.entries import Author, Model, OriginGroup, Prov
 from tokentide_schemas.catalogue.merging import Merged, Series
 from tokentide_schemas.catalogue.names import candidates, fold_provider, split_variant
 from tokentide_schemas.catalogue.pricing import PriceRow
+from tokentide_schemas.catalogue.reading import Located
 from tokentide_schemas.catalogue.resolved import FREE_VARIANT, free_variant_row, price_rows
 from tokentide_schemas.catalogue.rows import model_row, origin_group_of, price_rows_of
 
@@ -36,7 +38,7 @@ class Catalogue:
         self._prices: dict[Series, list[PriceRow]] = {
             series: price_rows([located.entry for located in rows]) for series, rows in sorted(merged.prices.items())
         }
-        self.version = _content_hash(merged)
+        self.version = _content_hash(merged, self._prices.values())
         self._resolve = lru_cache(maxsize=_CACHED_NAMES)(self._resolve_uncached)
 
     def resolve(self, name: str) -> str:
@@ -117,12 +119,12 @@ def _entries(located: Mapping[str, Any]) -> Mapping[str, Any]:
     return MappingProxyType({key: at.entry for key, at in sorted(located.items())})
 
 
-def _content_hash(merged: Merged) -> str:
+def _content_hash(merged: Merged, prices: Iterable[Sequence[PriceRow]]) -> str:
     """Sixteen hex digits that change with any entry, but not with layout, comments or the order in the files."""
-    content = {
-        "authors": [at.entry.model_dump(mode="json") for _, at in sorted(merged.authors.items())],
-        "providers": [at.entry.model_dump(mode="json") for _, at in sorted(merged.providers.items())],
-        "models": [at.entry.model_dump(mode="json") for _, at in sorted(merged.models.items())],
-        "prices": [at.entry.model_dump(mode="json") for _, rows in sorted(merged.prices.items()) for at in rows],
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    sections: tuple[Mapping[str, Located[Any]], ...] = (merged.authors, merged.providers, merged.models)
+    content: list[Any] = [
+        [at.entry.model_dump(mode="json") for _, at in sorted(section.items())] for section in sections
+    ]
+    # Resolved rows and not written ones: 0.10 and 0.1 are one price.
+    content.append([asdict(row) for rows in prices for row in rows])
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
