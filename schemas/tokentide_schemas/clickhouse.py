@@ -86,6 +86,7 @@ LEDGER: Final = f"""CREATE TABLE IF NOT EXISTS ingest_ledger
     producer_id LowCardinality(String) CODEC(ZSTD(1)),
     producer_sequence Nullable(UInt64) CODEC(ZSTD(1)),
     events UInt32 CODEC(ZSTD(1)),
+    admitted Bool CODEC(ZSTD(1)),
     stored_events UInt32 CODEC(ZSTD(1)),
     duplicate_events UInt32 CODEC(ZSTD(1)),
     rejected_events UInt32 CODEC(ZSTD(1)),

@@ -1,0 +1,51 @@
+"""`python -m tokentide_sinks events|rollups`: one sink process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+from tokentide_schemas.settings import load_settings, write_json_atomically
+from tokentide_sinks.events_sink import EventsSink
+from tokentide_sinks.kafka import TopicError
+from tokentide_sinks.rollups_sink import RollupsSink
+from tokentide_sinks.settings import SinkSettings
+from tokentide_sinks.store import Store, StoreMisconfiguredError
+
+SINKS = {"events": EventsSink, "rollups": RollupsSink}
+
+
+def main(arguments: list[str]) -> int:
+    """Run a sink until SIGTERM or SIGINT. Status 2 for wrong arguments, 1 when Kafka or the store is not as needed."""
+    if len(arguments) != 1 or arguments[0] not in SINKS:
+        sys.stderr.write(f"usage: python -m tokentide_sinks {'|'.join(SINKS)}\n")
+        return 2
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = load_settings(SinkSettings)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+
+    def on_ready() -> None:
+        if settings.ready_file is not None:
+            write_json_atomically(settings.ready_file, {"component": f"{arguments[0]}-sink", "pid": os.getpid()})
+
+    def on_tick(status: dict[str, Any]) -> None:
+        if settings.status_file is not None:
+            write_json_atomically(settings.status_file, status)
+
+    try:
+        store = Store(settings.clickhouse_url)
+        SINKS[arguments[0]](settings, store, stop).run(on_ready, on_tick)
+    except (TopicError, StoreMisconfiguredError) as error:
+        sys.stderr.write(f"tokentide {arguments[0]} sink: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,95 @@
+"""Bringing a ClickHouse database to this version's schema: numbered SQL files, applied once each, checked by hash."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Final
+
+from tokentide_schemas.clickhouse import statements
+from tokentide_schemas.cubes import CUBES
+from tokentide_sinks.store import Store
+
+HISTORY: Final = """CREATE TABLE IF NOT EXISTS schema_migrations
+(
+    number UInt32,
+    name String,
+    sha256 FixedString(64),
+    applied_at DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = ReplacingMergeTree
+ORDER BY number"""
+
+
+class MigrationError(Exception):
+    """The database's history does not fit these files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One numbered file of statements, separated by lines that hold only a semicolon."""
+
+    number: int
+    name: str
+    sql: str
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the file's text, 64 hexadecimal digits."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+    @property
+    def statements(self) -> list[str]:
+        """The statements in order."""
+        return [part.strip() for part in re.split(r"^;$", self.sql, flags=re.MULTILINE) if part.strip()]
+
+
+def render_first() -> str:
+    """Text of the first migration, derived from the schemas: the committed file must equal it until it is released."""
+    return "\n;\n".join(statements(CUBES)) + "\n;\n"
+
+
+def migrations() -> list[Migration]:
+    """The shipped migrations, by number. Raises MigrationError for a wrong name or a gap."""
+    found = []
+    for entry in sorted((files("tokentide_sinks") / "migrations").iterdir(), key=lambda item: item.name):
+        match = re.fullmatch(r"(\d{4})_([a-z0-9_]+)\.sql", entry.name)
+        if match is None:
+            raise MigrationError(f"migrations/{entry.name}: name it NNNN_words.sql")
+        found.append(Migration(int(match[1]), match[2], entry.read_text()))
+    for expected, migration in enumerate(found, start=1):
+        if migration.number != expected:
+            raise MigrationError(f"migration {expected:04d} is missing; {migration.number:04d} follows")
+    return found
+
+
+def pending(known: list[Migration], applied: dict[int, str]) -> list[Migration]:
+    """Migrations still to run. `applied`: number -> hash from the database. Raises MigrationError for a changed or
+    unknown one."""
+    for number, sha256 in applied.items():
+        if number > len(known):
+            raise MigrationError(f"the database has migration {number:04d}, newer than this version: upgrade tokentide")
+        if known[number - 1].sha256 != sha256:
+            raise MigrationError(f"migration {number:04d} was changed after it was applied; restore the released file")
+    return [migration for migration in known if migration.number not in applied]
+
+
+def migrate(store: Store) -> list[Migration]:
+    """Apply what is pending and return it. Statements are safe to repeat, so a migration that a crash interrupted is
+    run again as a whole. Raises StoreError and MigrationError."""
+    store.command(HISTORY)
+    applied = {
+        int(number): (sha256.decode() if isinstance(sha256, bytes) else str(sha256))
+        for number, sha256 in store.rows("SELECT number, sha256 FROM schema_migrations FINAL ORDER BY number")
+    }
+    todo = pending(migrations(), applied)
+    for migration in todo:
+        for statement in migration.statements:
+            store.command(statement)
+        store.command(
+            f"INSERT INTO schema_migrations (number, name, sha256) VALUES "
+            f"({migration.number}, '{migration.name}', '{migration.sha256}')"
+        )
+    return todo

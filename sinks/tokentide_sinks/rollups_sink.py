@@ -1,0 +1,218 @@
+"""The rollup sink: partial sums and progress reports from Kafka into ClickHouse.
+
+Rows are absolute and versioned, so repeating any of them is harmless: insert, then commit, is enough.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from pydantic import ValidationError
+
+from tokentide_schemas import topics
+from tokentide_schemas.cubes import CUBES, Cube
+from tokentide_schemas.rollups import (
+    HEADER_KIND,
+    KIND_PARTIALS,
+    KIND_PROGRESS,
+    Progress,
+    RollupRecordError,
+    decode_partials,
+)
+from tokentide_sinks.kafka import FENCED, GROUP_ROLLUPS, consumer_config, record_of
+from tokentide_sinks.retry import StoppedError, until_available
+from tokentide_sinks.samples import sample_rows
+from tokentide_sinks.settings import SinkSettings
+from tokentide_sinks.store import Store
+
+log = logging.getLogger(__name__)
+_LABEL = pa.dictionary(pa.int32(), pa.utf8())
+
+
+def progress_rows(reports: Sequence[Progress]) -> pa.Table:
+    """Rows of `stream_watermarks`."""
+    return pa.table(
+        {
+            "topic": pa.array([r.topic for r in reports]).cast(_LABEL),
+            "epoch": pa.array([r.epoch for r in reports]).cast(_LABEL),
+            "partition": pa.array([r.partition for r in reports], pa.uint16()),
+            "applied_offset": pa.array([max(0, r.applied_offset) for r in reports], pa.uint64()),
+            "watermark": _instants([r.watermark_ms for r in reports]),
+            "applied_events": pa.array([r.applied_events for r in reports], pa.uint64()),
+            "emitted_at": _instants([r.emitted_at_ms for r in reports]),
+        }
+    )
+
+
+def _instants(values: Sequence[int]) -> pa.Array:
+    return pa.array(np.asarray(values, np.int64)).cast(pa.timestamp("ms", "UTC"))
+
+
+class RollupsSink:
+    """One member of the rollup sinks' consumer group."""
+
+    def __init__(
+        self,
+        settings: SinkSettings,
+        store: Store,
+        stop: threading.Event,
+        cubes: Sequence[Cube] = CUBES,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._stop = stop
+        self._cubes = {cube.name: cube for cube in cubes}
+        self._clock = clock
+        self._consumer = Consumer(consumer_config(settings, GROUP_ROLLUPS))
+        self._tables: dict[str, list[pa.Table]] = defaultdict(list)
+        self._progress: dict[tuple[str, str, int], Progress] = {}
+        self._ends: dict[int, int] = {}
+        self._rows = 0
+        self._since = 0.0
+        self._assigned = False
+        self._sampled_at = 0.0
+        self.stored_rows = 0
+        self.refused_records = 0
+
+    def run(self, on_ready: Callable[[], None], on_tick: Callable[[dict[str, Any]], None]) -> None:
+        """Consume until `stop` is set. `on_tick` gets the counters about once a second."""
+        self._consumer.subscribe(
+            [topics.ROLLUPS], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+        )
+        ready = False
+        ticked_at = 0.0
+        try:
+            while not self._stop.is_set():
+                for message in self._consumer.consume(500, timeout=0.05):
+                    self._take(message)
+                waited = self._clock() - self._since
+                if self._ends and (
+                    self._rows >= self._settings.sink_max_rows or waited >= self._settings.sink_max_wait_s
+                ):
+                    self._cycle()
+                if not ready and self._assigned:
+                    ready = True
+                    on_ready()
+                now = self._clock()
+                if now - ticked_at >= 1.0:
+                    ticked_at = now
+                    on_tick(self.status())
+            self._cycle()
+        except StoppedError as stopped:
+            log.info("stopped while waiting for the store: %s", stopped)
+        finally:
+            self._consumer.close()
+
+    def status(self) -> dict[str, Any]:
+        """Counters since the start of the process, and the lag in records."""
+        return {
+            "component": "rollups-sink",
+            "updated_at_ms": int(self._clock() * 1000),
+            "stored_rows_total": self.stored_rows,
+            "refused_records_total": self.refused_records,
+            "lag_records": self._lag(),
+        }
+
+    def _lag(self) -> int:
+        lag = 0
+        for entry in self._consumer.position(self._consumer.assignment()):
+            _, end = self._consumer.get_watermark_offsets(entry, cached=True)
+            if end > 0 and entry.offset >= 0:
+                lag += max(0, end - entry.offset)
+        return lag
+
+    def _on_assign(self, _consumer: Consumer, _assigned: list[TopicPartition]) -> None:
+        self._assigned = True
+
+    def _on_revoke(self, _consumer: Consumer, revoked: list[TopicPartition]) -> None:
+        # What waits may be inserted later all the same: rows are absolute. Only the commit must not happen.
+        for entry in revoked:
+            self._ends.pop(entry.partition, None)
+
+    def _take(self, message: Message) -> None:
+        error = message.error()
+        if error is not None:
+            if error.fatal():
+                raise KafkaException(error)
+            log.warning("Kafka: %s", error)
+            return
+        record = record_of(message)
+        if not self._ends:
+            self._since = self._clock()
+        self._ends[record.partition] = record.offset + 1
+        kind = record.headers.get(HEADER_KIND)
+        try:
+            if kind == KIND_PARTIALS:
+                cube, table = decode_partials(self._cubes, record.headers, record.value or b"")
+                self._tables[cube.partials_table].append(table)
+                self._rows += table.num_rows
+            elif kind == KIND_PROGRESS:
+                report = Progress.model_validate_json(record.value or b"")
+                self._progress[report.topic, report.epoch, report.partition] = report
+            else:
+                raise RollupRecordError(f"unknown record kind {kind!r}")
+        except (RollupRecordError, ValidationError) as problem:
+            self.refused_records += 1
+            log.error("%s[%d]@%d is not a rollup: %s", topics.ROLLUPS, record.partition, record.offset, problem)
+
+    def _cycle(self) -> None:
+        for name, tables in self._tables.items():
+            block = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+            self._insert(name, block)
+            self.stored_rows += block.num_rows
+        if self._progress:
+            # After the rows: a watermark must never be visible before what it covers.
+            self._insert("stream_watermarks", progress_rows(list(self._progress.values())))
+            self._sample(list(self._progress.values()))
+        self._tables.clear()
+        self._progress.clear()
+        self._rows = 0
+        if self._ends:
+            self._commit(self._ends)
+        self._ends.clear()
+
+    def _sample(self, reports: Sequence[Progress]) -> None:
+        now = self._clock()
+        if now - self._sampled_at < self._settings.sink_sample_interval_s:
+            return
+        self._sampled_at = now
+        samples = {r.partition: (r.applied_offset + 1, r.end_offset, r.lag_ms) for r in reports}
+        self._insert("pipeline_samples", sample_rows("worker", topics.USAGE, int(now), samples))
+
+    def _insert(self, table: str, block: pa.Table) -> None:
+        until_available(
+            lambda: self._store.insert(table, block),
+            f"inserting {block.num_rows} rows into {table}",
+            self._stop,
+            self._stay_in_group,
+        )
+
+    def _stay_in_group(self) -> None:
+        assigned = self._consumer.assignment()
+        if not assigned:
+            self._consumer.poll(0.05)
+            return
+        self._consumer.pause(assigned)
+        message = self._consumer.poll(0.05)
+        if message is not None and message.error() is None:
+            raise RuntimeError(f"a paused partition delivered offset {message.offset()}: it would be lost")
+        still = self._consumer.assignment()
+        if still:
+            self._consumer.resume(still)
+
+    def _commit(self, ends: dict[int, int]) -> None:
+        offsets = [TopicPartition(topics.ROLLUPS, number, end) for number, end in ends.items()]
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            if error.args[0].code() not in FENCED and not error.args[0].retriable():
+                log.warning("commit failed; the rows will be inserted again, which changes nothing: %s", error)

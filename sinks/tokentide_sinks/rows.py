@@ -1,0 +1,141 @@
+"""From decoded records to rows: the raw table's block, the ledger, the dead letters. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from tokentide_schemas.block import Block, assemble
+from tokentide_schemas.envelope import Envelope, Record, Rejection, decode
+from tokentide_schemas.identity import SeenEnvelopes
+
+_LABEL: Final = pa.dictionary(pa.int32(), pa.utf8())
+_INSTANT: Final = pa.timestamp("ms", "UTC")
+WHOLE_RECORD: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What becomes of one record. `admitted`: its identity counts as seen from now on."""
+
+    envelope: Envelope
+    duplicate: bool
+    admitted: bool
+    stored: int
+    rejections: tuple[Rejection, ...]
+
+    @property
+    def rejected_events(self) -> int:
+        """Events that go to the dead letters."""
+        return 0 if self.duplicate else self.envelope.events - self.stored
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A range of records of one partition, ready to store."""
+
+    block: Block
+    fates: tuple[Fate, ...]
+
+
+def judge(records: Sequence[Record], seen: SeenEnvelopes) -> Batch:
+    """Decode records in offset order and settle each one's fate. Changes `seen`."""
+    envelopes: list[Envelope] = []
+    marks: list[tuple[bool, bool]] = []
+    for record in records:
+        envelope = decode(record)
+        identity = envelope.identity
+        duplicate = admitted = False
+        if envelope.table is not None and identity is not None:
+            admitted = seen.admit(identity.producer_id, identity.sequence, record.appended_at_ms)
+            duplicate = not admitted
+        if duplicate:
+            envelope = Envelope(record, None, envelope.events, identity)
+        envelopes.append(envelope)
+        marks.append((duplicate, admitted))
+    block = assemble(envelopes)
+    fates = tuple(
+        Fate(envelope, duplicate, admitted, stored, rejections)
+        for envelope, (duplicate, admitted), stored, rejections in zip(
+            envelopes, marks, block.stored, block.rejections, strict=True
+        )
+    )
+    return Batch(block, fates)
+
+
+def _constant(value: str, rows: int) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array([value]))
+
+
+def _instants(values: Any) -> pa.Array:
+    return pa.array(np.asarray(values, np.int64)).cast(_INSTANT)
+
+
+def event_rows(batch: Batch, topic: str, partition: int, ingested_at_ms: int) -> pa.Table:
+    """The raw table's rows: the accepted events with where they came from."""
+    block = batch.block
+    rows = block.table.num_rows
+    index = block.envelope_index
+    envelopes = [fate.envelope for fate in batch.fates]
+    offsets = np.array([e.record.offset for e in envelopes], np.uint64)
+    names = [e.identity.producer_id if e.identity else "" for e in envelopes]
+    distinct = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    codes = np.array([distinct[name] for name in names], np.int32)
+    sequences = np.array([e.identity.sequence if e.identity else 0 for e in envelopes], np.uint64)
+    unknown = np.array([e.identity is None for e in envelopes], np.bool_)
+    table = block.table
+    columns = {
+        "ingested_at": _instants(np.full(rows, ingested_at_ms)),
+        "kafka_topic": _constant(topic, rows),
+        "kafka_partition": pa.array(np.full(rows, partition, np.uint16)),
+        "kafka_offset": pa.array(offsets[index]),
+        "producer_id": pa.DictionaryArray.from_arrays(pa.array(codes[index]), pa.array(list(distinct))),
+        "producer_sequence": pa.array(sequences[index], mask=unknown[index]),
+    }
+    for name, column in columns.items():
+        table = table.append_column(name, column)
+    return table
+
+
+def _origin(envelopes: Sequence[Envelope], topic: str, epoch: str, partition: int) -> dict[str, pa.Array]:
+    rows = len(envelopes)
+    return {
+        "topic": _constant(topic, rows),
+        "epoch": _constant(epoch, rows),
+        "partition": pa.array(np.full(rows, partition, np.uint16)),
+        "offset": pa.array([e.record.offset for e in envelopes], pa.uint64()),
+        "appended_at": _instants([e.record.appended_at_ms for e in envelopes]),
+        "producer_id": pa.array([e.identity.producer_id if e.identity else "" for e in envelopes]).cast(_LABEL),
+        "producer_sequence": pa.array([e.identity.sequence if e.identity else None for e in envelopes], pa.uint64()),
+    }
+
+
+def ledger_rows(batch: Batch, topic: str, epoch: str, partition: int, recorded_at_ms: int) -> pa.Table:
+    """The ledger's rows: one for each record."""
+    fates = batch.fates
+    counts = {
+        "admitted": pa.array([f.admitted for f in fates], pa.bool_()),
+        "events": pa.array([f.envelope.events for f in fates], pa.uint32()),
+        "stored_events": pa.array([f.stored for f in fates], pa.uint32()),
+        "duplicate_events": pa.array([f.envelope.events if f.duplicate else 0 for f in fates], pa.uint32()),
+        "rejected_events": pa.array([f.rejected_events for f in fates], pa.uint32()),
+        "recorded_at": _instants(np.full(len(fates), recorded_at_ms)),
+    }
+    return pa.table({**_origin([f.envelope for f in fates], topic, epoch, partition), **counts})
+
+
+def dead_letter_rows(batch: Batch, topic: str, epoch: str, partition: int, rejected_at_ms: int) -> pa.Table:
+    """One row for each refused event, or for a whole refused record. Holds no value of the input."""
+    pairs = [(fate.envelope, rejection) for fate in batch.fates for rejection in fate.rejections]
+    details = {
+        "row": pa.array([WHOLE_RECORD if r.row is None else r.row for _, r in pairs], pa.int32()),
+        "reason": pa.array([str(r.reason) for _, r in pairs], pa.utf8()).cast(_LABEL),
+        "detail": pa.array([r.detail for _, r in pairs], pa.utf8()),
+        "events": pa.array([e.events if r.row is None else 1 for e, r in pairs], pa.uint32()),
+        "rejected_at": _instants(np.full(len(pairs), rejected_at_ms)),
+    }
+    return pa.table({**_origin([e for e, _ in pairs], topic, epoch, partition), **details})

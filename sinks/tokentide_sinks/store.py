@@ -1,0 +1,138 @@
+"""Writing to ClickHouse: one client, errors in three classes, no retries of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import clickhouse_connect
+import pyarrow as pa
+from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
+
+INSERT_SETTINGS: Final[dict[str, Any]] = {
+    # A token must be honoured, also where the server's profile turned deduplication or asynchronous inserts around.
+    "async_insert": 0,
+    "insert_deduplicate": 1,
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
+    "optimize_on_insert": 0,
+    "max_partitions_per_insert_block": 0,
+    # One insert is one block: a block split in two would get two tokens, and a crash between them would show.
+    "max_insert_block_size": 4_000_000,
+    "min_insert_block_size_rows": 4_000_000,
+    "min_insert_block_size_bytes": 4_000_000_000,
+}
+
+_INVALID_CODES: Final = frozenset({6, 26, 27, 32, 33, 38, 41, 43, 53, 69, 70, 72, 117, 131, 321, 349, 691})
+"""ClickHouse error codes that say: the data cannot be stored. Repeating it changes nothing."""
+_FATAL_CODES: Final = frozenset({16, 36, 47, 60, 62, 81, 115, 164, 192, 193, 194, 291, 492, 497, 516})
+"""Error codes that say: schema, rights or settings are wrong. An operator has to act."""
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class StoreError(Exception):
+    """The store did not do what was asked."""
+
+
+class StoreUnavailableError(StoreError):
+    """Not now: unreachable, overloaded, or restarting. The same request may succeed later."""
+
+
+class StoreInvalidDataError(StoreError):
+    """The store refuses this data."""
+
+
+class StoreMisconfiguredError(StoreError):
+    """Schema, rights or settings are wrong; retrying is no use."""
+
+
+def classify(error: Exception) -> StoreError:
+    """The class of a client's error. What is unknown counts as temporary: waiting loses nothing."""
+    text = str(error)
+    match = re.search(r"(?:error code|Code:)\s*(\d+)", text)
+    code = int(match[1]) if match else 0
+    message = f"ClickHouse: {text.strip()[:2000]}"
+    if code in _INVALID_CODES:
+        return StoreInvalidDataError(message)
+    if code in _FATAL_CODES:
+        return StoreMisconfiguredError(message)
+    return StoreUnavailableError(message)
+
+
+class Store:
+    """A ClickHouse database, by URL `http[s]://user:password@host:port/database?setting=value`.
+
+    Raises StoreError's subclasses. Not for several threads at once.
+    """
+
+    def __init__(self, url: str, send_receive_timeout_s: int = 120) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise StoreMisconfiguredError("TOKENTIDE_CLICKHOUSE_URL must look like http://user:password@host:8123/db")
+        self.database = parts.path.strip("/") or "default"
+        self._options: dict[str, Any] = {
+            "host": parts.hostname,
+            "port": parts.port or (8443 if parts.scheme == "https" else 8123),
+            "username": unquote(parts.username or "default"),
+            "password": unquote(parts.password or ""),
+            "database": self.database,
+            "secure": parts.scheme == "https",
+            "settings": dict(parse_qsl(parts.query)),
+            # Compression pays on a network; on loopback it only costs CPU.
+            "compress": parts.hostname not in _LOOPBACK,
+            "autogenerate_session_id": False,
+            "connect_timeout": 5,
+            "send_receive_timeout": send_receive_timeout_s,
+            "query_retries": 0,
+        }
+        self._client: Any = None
+
+    def _connected(self) -> Any:
+        if self._client is None:
+            try:
+                self._client = clickhouse_connect.get_client(**self._options)
+            except (ClickHouseError, OSError) as error:
+                raise classify(error) from error
+        return self._client
+
+    def close(self) -> None:
+        """Close the connection; the next call opens a new one."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def insert(self, table: str, rows: pa.Table, token: str | None = None) -> None:
+        """Insert a block; with a token the store drops it when it has that token already."""
+        settings = dict(INSERT_SETTINGS)
+        if token is not None:
+            settings["insert_deduplication_token"] = token
+        try:
+            self._connected().insert_arrow(table, rows, settings=settings)
+        except (ClickHouseError, OSError, EOFError) as error:
+            self._forget_after(error)
+            raise classify(error) from error
+
+    def command(self, sql: str, settings: Mapping[str, Any] | None = None) -> None:
+        """Run a statement that returns nothing."""
+        try:
+            self._connected().command(sql, settings=dict(settings or {}))
+        except (ClickHouseError, OSError, EOFError) as error:
+            self._forget_after(error)
+            raise classify(error) from error
+
+    def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
+        """Rows of a query."""
+        try:
+            result: Sequence[Sequence[Any]] = (
+                self._connected().query(sql, parameters=dict(parameters or {})).result_rows
+            )
+        except (ClickHouseError, OSError, EOFError) as error:
+            self._forget_after(error)
+            raise classify(error) from error
+        rows: Sequence[Sequence[Any]] = result.result_rows
+        return rows
+
+    def _forget_after(self, error: Exception) -> None:
+        if isinstance(error, OperationalError | OSError | EOFError):
+            self.close()
