@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -317,3 +318,11 @@ def test_layout_and_order_do_not_change_the_version(tmp_path: Path) -> None:
     first = load_catalogue([write(tmp_path, "a.yaml", MODEL)])
     second = load_catalogue([write(tmp_path, "b.yaml", other)])
     assert first.version == second.version
+
+
+def test_the_example_of_the_readme_can_be_used_as_it_is(tmp_path: Path) -> None:
+    readme = (resources.files("tokentide_schemas.catalogue") / "data" / "README.md").read_text(encoding="utf-8")
+    example = readme.split("```yaml\n")[1].split("```")[0]
+    catalogue = load_catalogue([write(tmp_path, "mine.yaml", example)])
+    row = catalogue.price("acme_ai", "rocket", NOW)
+    assert row is not None and len(row.tiers) == 2

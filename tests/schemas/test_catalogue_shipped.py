@@ -203,7 +203,7 @@ def test_open_weights_decide_the_group_before_origin_does(shipped: Catalogue) ->
 
 
 def test_rows_have_exactly_the_declared_columns_and_types(shipped: Catalogue) -> None:
-    python_types = {
+    python_types: dict[str, type | tuple[type, ...]] = {
         "Bool": bool,
         "String": str,
         "LowCardinality(String)": str,
@@ -232,14 +232,14 @@ def test_alias_rows_are_unique_and_lead_to_models(shipped: Catalogue) -> None:
 
 
 def test_price_rows_of_one_model_provider_variant_and_tier_never_overlap(shipped: Catalogue) -> None:
-    spans: dict[tuple[object, ...], list[tuple[datetime, datetime]]] = {}
+    spans: dict[tuple[str, str, str, int], list[tuple[datetime, datetime]]] = {}
     for row in shipped.price_rows():
         key = (row["provider"], row["model"], row["variant"], row["min_input_tokens"])
         spans.setdefault(key, []).append((row["valid_from"], row["valid_until"]))
-    for key, each in spans.items():
+    for where, each in spans.items():
         each.sort()
-        assert all(start < end <= OPEN_END for start, end in each), key
-        assert all(before[1] <= after[0] for before, after in pairwise(each)), key
+        assert all(start < end <= OPEN_END for start, end in each), where
+        assert all(before[1] <= after[0] for before, after in pairwise(each)), where
 
 
 def test_versions_name_one_price_row_each(shipped: Catalogue) -> None:

@@ -15,6 +15,7 @@ from tokentide_schemas.catalogue.pricing import PriceRow
 from tokentide_schemas.catalogue.pricing_columns import NO_PRICE, IntArray
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NEVER = np.iinfo(np.int64).max
 
 
 def match_prices(
@@ -31,29 +32,29 @@ def match_prices(
     instants = when.to_numpy(zero_copy_only=False)
     asked = model if request_model is None else request_model
     columns = [_plain(column).dictionary_encode() for column in (provider, model, asked)]
-    codes = np.stack([column.indices.to_numpy(zero_copy_only=False) for column in columns], axis=1)
-    keys, group = np.unique(codes, axis=0, return_inverse=True)
-    group = group.reshape(-1)
+    combined = np.zeros(len(instants), dtype=np.int64)
+    for column in columns:
+        combined = combined * max(len(column.dictionary), 1) + column.indices.to_numpy(zero_copy_only=False)
+    # Sorted by combination once, so that each combination's events are one slice, however many combinations there are.
+    groups = pa.array(combined).dictionary_encode().indices.to_numpy()
+    order = np.argsort(groups, kind="stable")
+    starts_of_groups = np.flatnonzero(np.diff(groups[order], prepend=-1))
 
     prices: list[PriceRow] = []
-    places: dict[str, int] = {}
+    places: dict[PriceRow, int] = {}
     result = np.full(len(instants), NO_PRICE, dtype=np.int64)
-    for number, key in enumerate(keys):
-        of_provider, of_model, of_asked = (
-            column.dictionary[int(code)].as_py() for column, code in zip(columns, key, strict=True)
-        )
-        variant = split_variant(of_asked)[1]
-        rows = catalogue.series(of_provider, of_model, variant)
+    for members in np.split(order, starts_of_groups[1:]) if len(order) else ():
+        of_provider, of_model, of_asked = (column[int(members[0])].as_py() for column in columns)
+        rows = catalogue.series(of_provider, of_model, split_variant(of_asked)[1])
         if not rows:
             continue
-        members = np.flatnonzero(group == number)
         starts = np.array([_ticks(row.valid_from, per_second) for row in rows])
-        ends = [_ticks(row.valid_until, per_second) if row.valid_until else np.iinfo(np.int64).max for row in rows]
+        ends = np.array([_ticks(row.valid_until, per_second) if row.valid_until else _NEVER for row in rows])
         chosen = np.searchsorted(starts, instants[members], side="right") - 1
-        valid = (chosen >= 0) & (instants[members] < np.array(ends)[chosen])
+        valid = (chosen >= 0) & (instants[members] < ends[chosen])
         for place in np.unique(chosen[valid]):
             row = rows[place]
-            at = places.setdefault(f"{row.provider} {row.model} {row.version}", len(prices))
+            at = places.setdefault(row, len(prices))
             if at == len(prices):
                 prices.append(row)
             result[members[valid & (chosen == place)]] = at
