@@ -242,6 +242,15 @@ def test_a_cost_beyond_64_bits_is_refused_alike_in_columns(rocket: Catalogue) ->
     assert cost_nanousd(row, tokens=limit) <= MAX_COST_NANOUSD
 
 
+def test_columns_change_tier_at_the_same_token_as_single_requests() -> None:
+    row = priced_at([(0, [10**6] * 7), (1_001, [2 * 10**6] * 7), (5_001, [3 * 10**6] * 7)])
+    inputs = np.array([0, 1_000, 1_001, 5_000, 5_001])
+    index = np.zeros(len(inputs), dtype=np.int64)
+    costs = cost_nanousd_columns([row], index, tokens={"input_cache_read_tokens": inputs}).to_pylist()
+    assert costs == [0, 1_000, 2_002, 10_000, 15_003]
+    assert costs == [cost_nanousd(row, tokens={"input_cache_read_tokens": int(count)}) for count in inputs]
+
+
 def test_no_events_cost_nothing() -> None:
     assert cost_nanousd_columns([], np.array([], dtype=np.int64), tokens={}).to_pylist() == []
 
