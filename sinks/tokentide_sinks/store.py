@@ -124,14 +124,12 @@ class Store:
     def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
         """Rows of a query."""
         try:
-            result: Sequence[Sequence[Any]] = (
-                self._connected().query(sql, parameters=dict(parameters or {})).result_rows
-            )
+            answer = self._connected().query(sql, parameters=dict(parameters or {}))
         except (ClickHouseError, OSError, EOFError) as error:
             self._forget_after(error)
             raise classify(error) from error
-        rows: Sequence[Sequence[Any]] = result.result_rows
-        return rows
+        found: Sequence[Sequence[Any]] = answer.result_rows
+        return found
 
     def _forget_after(self, error: Exception) -> None:
         if isinstance(error, OperationalError | OSError | EOFError):

@@ -138,8 +138,6 @@ def build_app(settings: StreamSettings, cubes: Sequence[Cube] = CUBES) -> Stream
         partitions=partitions,
         key_type=bytes,
         value_type=bytes,
-        key_serializer="raw",
-        value_serializer="raw",
     )
     worker = RollupWorker(settings, cubes, epoch, FaustOutlet(app, table, rollups, topics.USAGE))
     app.worker = worker
@@ -159,22 +157,27 @@ def _attach(app: StreamApp, worker: RollupWorker, usage: Any, settings: StreamSe
     app.agent(usage, name="rollup")(count)
 
     async def tick() -> None:
-        try:
-            if not app.rebalancing:
-                await worker.step()
-        except Exception:  # noqa: BLE001 - whatever it is, the state may be half published
-            _die("publishing failed")
+        # A task with pauses, not a Faust timer: a step may well take longer than the pause.
+        while not app.should_stop:
+            try:
+                if not app.rebalancing:
+                    await worker.step()
+            except Exception:  # noqa: BLE001 - whatever it is, the state may be half published
+                _die("publishing failed")
+            await app.sleep(TICK_S)
 
-    app.timer(TICK_S)(tick)
+    app.task(tick)
 
     async def report() -> None:
-        if settings.ready_file is not None and not settings.ready_file.exists() and _is_ready(app):
-            write_json_atomically(settings.ready_file, {"component": "worker", "pid": os.getpid()})
-        if settings.status_file is not None:
-            status = {"component": "worker", "updated_at_ms": int(worker.clock() * 1000), **worker.status()}
-            write_json_atomically(settings.status_file, status)
+        while not app.should_stop:
+            if settings.ready_file is not None and not settings.ready_file.exists() and _is_ready(app):
+                write_json_atomically(settings.ready_file, {"component": "worker", "pid": os.getpid()})
+            if settings.status_file is not None:
+                status = {"component": "worker", "updated_at_ms": int(worker.clock() * 1000), **worker.status()}
+                write_json_atomically(settings.status_file, status)
+            await app.sleep(STATUS_INTERVAL_S)
 
-    app.timer(STATUS_INTERVAL_S)(report)
+    app.task(report)
 
     async def forget(_app: Any, revoked: set[Any], **_: Any) -> None:
         worker.drop(tp.partition for tp in revoked if tp.topic == topics.USAGE)
