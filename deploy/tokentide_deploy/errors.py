@@ -1,4 +1,4 @@
-"""Errors that a person can act on: the command line prints the message without a traceback and exits with `exit_status`."""
+"""Errors that a person can act on: the command line prints them without a traceback, and exits with `exit_status`."""
 
 
 class DeployError(Exception):

@@ -9,7 +9,7 @@ _TAIL_BYTES = 64 * 1024
 
 
 def rotate(log_file: Path, max_bytes: int = MAX_LOG_BYTES // 2) -> None:
-    """At start: move a log that has grown past `max_bytes` to `.1` (and `.1` to `.2`, ...), so nothing is lost early."""
+    """At start: move a log that has grown past `max_bytes` to `.1` (`.1` to `.2`, and so on)."""
     if not log_file.exists() or log_file.stat().st_size <= max_bytes:
         return
     _shift(log_file)

@@ -82,7 +82,9 @@ def _holder(port: int) -> str:
     unknown = "a process that this user cannot see"
     try:
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            # An unbound socket has an empty address.
+            bound = connection.laddr[1] if len(connection.laddr) == 2 else None
+            if connection.status == psutil.CONN_LISTEN and bound == port and connection.pid:
                 return f"pid {connection.pid} ({psutil.Process(connection.pid).name()})"
     except (psutil.AccessDenied, psutil.NoSuchProcess):
         return unknown

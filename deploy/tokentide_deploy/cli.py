@@ -1,0 +1,67 @@
+"""The `tokentide` command. A command's module is imported only when that command runs, so that help stays fast."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from tokentide_deploy.errors import DeployError
+
+# Name and one-line help; `commands/<name>.py` (dashes become underscores) has either a function `command` with typer's
+# annotations, or, for a group of commands, a `typer.Typer` named `app`.
+COMMANDS = {
+    "up": "Run the whole platform in this terminal: Kafka, store, stream worker, sinks.",
+}
+
+
+def _load(name: str) -> Any:
+    module = importlib.import_module(f"tokentide_deploy.commands.{name.replace('-', '_')}")
+    app: typer.Typer | None = getattr(module, "app", None)
+    if app is None:
+        function: Callable[..., None] = module.command
+        app = typer.Typer(add_completion=False)
+        app.command(name)(function)
+    loaded = typer.main.get_command(app)
+    loaded.name = name
+    return loaded
+
+
+class _LazyCommands(TyperGroup):
+    """Lists COMMANDS from the table above; loads one only to run it."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        return TyperCommand(cmd_name, help=COMMANDS[cmd_name])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] in COMMANDS:
+            return args[0], _load(args[0]), args[1:]
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(cls=_LazyCommands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def _tokentide() -> None:
+    """Event-streaming telemetry for LLM gateways: where every token went, seconds later and exactly."""
+
+
+def main() -> None:
+    """The entry point: errors that a person can act on are printed without a traceback."""
+    try:
+        app()
+    except DeployError as error:
+        sys.stderr.write(f"tokentide: {error}\n")
+        sys.exit(error.exit_status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""One module for each command of `tokentide`; cli.py lists them."""

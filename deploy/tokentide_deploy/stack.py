@@ -1,0 +1,193 @@
+"""Runs one stack from lock to clean stop; what `tokentide up` does."""
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from tokentide_deploy import log_files
+from tokentide_deploy.commands.up_components import StackPlan, components, embedded_addresses
+from tokentide_deploy.component_status import combine, read_status
+from tokentide_deploy.data_dir import DataDir, DataDirLock
+from tokentide_deploy.embedded_kafka import BrokerSettings, prepare_broker
+from tokentide_deploy.errors import DeployError
+from tokentide_deploy.ports import check_free, plan_ports
+from tokentide_deploy.stack_display import HeadlessDisplay, PlainDisplay, StackDisplay, TerminalDisplay
+from tokentide_deploy.stack_state import (
+    ClickHouseAccount,
+    ComponentInfo,
+    StackAddresses,
+    own_process_started_s,
+    save_running,
+    save_stopped,
+)
+from tokentide_deploy.supervisor import StartInterruptedError, Supervisor
+
+logger = logging.getLogger(__name__)
+
+_TICK_S = 0.2
+
+
+@dataclass(frozen=True)
+class StackOptions:
+    """The command line of `tokentide up`."""
+
+    data_dir: Path
+    simulated_events_per_s: float | None = None
+    headless: bool = False
+    port_base: int = 0
+    kafka: str | None = None
+    clickhouse: str | None = None
+    partitions: int = 4
+
+
+class StopRequest:
+    """Counts the signals that ask this process to stop: one is a clean stop, two are an immediate one."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def clean(self) -> bool:
+        """Somebody asked to stop."""
+        return self._count > 0
+
+    def immediate(self) -> bool:
+        """Somebody asked twice."""
+        return self._count > 1
+
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Listen to SIGINT, SIGTERM and SIGHUP while the block runs."""
+
+        def handle(_number: int, _frame: FrameType | None) -> None:
+            self._count += 1
+
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.signal(number, handle) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def run_stack(options: StackOptions) -> int:
+    """Run until Ctrl-C (returns 0) or until a component is given up (returns 1). Raises DeployError."""
+    data_dir = DataDir(options.data_dir)
+    display = _display(options)
+    data_dir.create()
+    with DataDirLock(data_dir), _logging_to(data_dir.log_file("supervisor")), display:
+        # Before signals are caught: the download is interrupted by an ordinary Ctrl-C.
+        try:
+            plan = _plan(options, data_dir)
+        except KeyboardInterrupt:
+            return 130
+        stop = StopRequest()
+        with stop.on_signals():
+            return _run(plan, display, stop)
+
+
+def _display(options: StackOptions) -> StackDisplay:
+    if options.headless:
+        return HeadlessDisplay(sys.stderr)
+    return TerminalDisplay() if sys.stdout.isatty() else PlainDisplay(sys.stdout)
+
+
+def _plan(options: StackOptions, data_dir: DataDir) -> StackPlan:
+    ports = plan_ports(options.port_base)
+    wanted = [] if options.kafka else ["kafka", "kafka-controller"]
+    if not options.clickhouse:
+        wanted.append("store")
+    check_free(ports, wanted)
+    if options.clickhouse:
+        passwords = None
+        writer = reader = ClickHouseAccount.from_url(options.clickhouse)
+    else:
+        passwords = data_dir.passwords()
+        writer, reader = embedded_addresses(ports.store, passwords)
+    broker = None
+    if not options.kafka:
+        broker = prepare_broker(BrokerSettings(data_dir.kafka, ports.kafka, ports.kafka_controller), output=sys.stderr)
+    servers = options.kafka or (broker.bootstrap_servers if broker else "")
+    addresses = StackAddresses(
+        data_dir=data_dir.root,
+        kafka_bootstrap_servers=servers,
+        clickhouse_writer=writer,
+        clickhouse_reader=reader,
+        pid=os.getpid(),
+        pid_started_s=own_process_started_s(),
+        started_at=datetime.now(UTC),
+    )
+    return StackPlan(data_dir, addresses, broker, passwords, options.partitions, options.simulated_events_per_s)
+
+
+def _run(plan: StackPlan, display: StackDisplay, stop: StopRequest) -> int:
+    parts = components(plan)
+    supervisor = Supervisor(
+        parts,
+        on_change=lambda name: display.changed(name, supervisor),
+        should_stop=stop.clean,
+        should_kill=stop.immediate,
+    )
+    for name in supervisor.components:
+        # The last run's figures are not this run's.
+        plan.data_dir.status_file(name).unlink(missing_ok=True)
+    begin_s = time.monotonic()
+    try:
+        display.starting([part.name for part in parts], supervisor)
+        supervisor.start()
+        published = _publish(plan, supervisor)
+        display.ready(published, time.monotonic() - begin_s)
+        while not stop.clean() and not supervisor.failed:
+            supervisor.tick()
+            if {name: info.pid for name, info in published.components.items()} != _pids(supervisor):
+                published = _publish(plan, supervisor)
+            statuses = [read_status(plan.data_dir.status_file(name)) for name in supervisor.components]
+            display.running(combine(statuses, datetime.now(UTC)), supervisor, time.monotonic() - begin_s)
+            time.sleep(_TICK_S)
+        if supervisor.failed:
+            raise DeployError("\n".join(supervisor.describe_failure(name) for name in supervisor.failed))
+    except StartInterruptedError:
+        logger.info("stopped while starting")
+    finally:
+        display.stopping()
+        supervisor.stop()
+        save_stopped(plan.data_dir)
+    return 0
+
+
+def _pids(supervisor: Supervisor) -> dict[str, int | None]:
+    return {name: one.pid for name, one in supervisor.components.items()}
+
+
+def _publish(plan: StackPlan, supervisor: Supervisor) -> StackAddresses:
+    infos = {
+        name: ComponentInfo(pid=pid, log_file=plan.data_dir.log_file(name)) for name, pid in _pids(supervisor).items()
+    }
+    published = plan.addresses.model_copy(update={"components": infos})
+    save_running(published)
+    return published
+
+
+@contextmanager
+def _logging_to(log_file: Path) -> Iterator[None]:
+    log_files.rotate(log_file)
+    handler = logging.FileHandler(log_file, encoding="utf-8")
+    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    ours = logging.getLogger("tokentide_deploy")
+    ours.addHandler(handler)
+    ours.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        ours.removeHandler(handler)
+        handler.close()
