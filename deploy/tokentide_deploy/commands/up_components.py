@@ -52,12 +52,13 @@ def _kafka(plan: StackPlan) -> ComponentSpec | StepSpec:
     servers = plan.addresses.kafka_bootstrap_servers
     if plan.broker is None:
         return StepSpec("kafka (external)", lambda: _wait_for_kafka(servers))
+    cluster_id = plan.broker.cluster_id
     return ComponentSpec(
         name="kafka",
         argv=plan.broker.argv,
         env=plan.broker.env,
         log_file=plan.data_dir.log_file("kafka"),
-        is_ready=lambda: broker_is_ready(servers),
+        is_ready=lambda: broker_is_ready(servers, cluster_id),
         ready_timeout_s=120.0,
         stop_timeout_s=30.0,
     )

@@ -48,6 +48,7 @@ class BrokerCommand:
     argv: tuple[str, ...]
     env: dict[str, str]
     bootstrap_servers: str
+    cluster_id: str
 
 
 def prepare_broker(
@@ -81,18 +82,23 @@ def prepare_broker(
         argv=(*_java(settings, jars, flags), "kafka.Kafka", str(properties)),
         env=_environment(),
         bootstrap_servers=settings.bootstrap_servers,
+        cluster_id=_cluster_id(log_dir),
     )
 
 
-def broker_is_ready(bootstrap_servers: str, timeout_s: float = 2.0) -> bool:
-    """True when the broker answers a metadata request with itself as a live broker."""
+def broker_is_ready(bootstrap_servers: str, cluster_id: str | None = None, timeout_s: float = 2.0) -> bool:
+    """True when a metadata request is answered and names a live broker.
+
+    With `cluster_id`, only that cluster's answer counts: another broker may have taken the port in the meantime.
+    """
     if not _accepts_connections(bootstrap_servers, timeout_s):
         return False
     client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0, "socket.timeout.ms": 2000})
     try:
-        return bool(client.list_topics(timeout=timeout_s).brokers)
+        metadata = client.list_topics(timeout=timeout_s)
     except KafkaException:
         return False
+    return bool(metadata.brokers) and cluster_id in (None, metadata.cluster_id)
 
 
 def _accepts_connections(bootstrap_servers: str, timeout_s: float) -> bool:
@@ -142,6 +148,15 @@ def _new_cluster_id() -> str:
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         if not cluster_id.startswith("-"):
             return cluster_id
+
+
+def _cluster_id(log_dir: Path) -> str:
+    path = log_dir / "meta.properties"
+    for line in path.read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition("=")
+        if name == "cluster.id":
+            return value.strip()
+    raise StartError(f"{path} names no cluster.id, so it is damaged. Restore the folder, or use another --data-dir.")
 
 
 def _java(settings: BrokerSettings, jars: KafkaJars, flags: tuple[str, ...]) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ class EmbeddedKafka:
         command = prepare_broker(self.settings)
         process = child_process.spawn(command.argv, command.env, self.log_file)
         self._process = process
-        while not broker_is_ready(self.bootstrap_servers):
+        while not broker_is_ready(self.bootstrap_servers, command.cluster_id):
             waited_s = time.monotonic() - begin
             if process.poll() is not None or waited_s > timeout_s:
                 child_process.kill_group(process)

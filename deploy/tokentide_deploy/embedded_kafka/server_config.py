@@ -64,6 +64,10 @@ class ServerConfig:
             "log.index.size.max.bytes": 2 * MIB,
             # The default takes 128 MiB of heap for the compaction of a few small topics.
             "log.cleaner.dedupe.buffer.size": 16 * MIB,
+            # After a kill -9 the controller refuses the broker until the killed one's session is over: with the
+            # default of 9 s a restart takes 13 s. Heartbeats stay inside the process, so a short session is safe.
+            "broker.session.timeout.ms": 3000,
+            "broker.heartbeat.interval.ms": 500,
             "num.network.threads": 2,
             "num.io.threads": 4,
             "background.threads": 2,

@@ -1,0 +1,96 @@
+"""`tokentide verify`: is everything accounted for, and is every rollup right?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tokentide_deploy.data_dir import default_data_dir
+from tokentide_deploy.stack_state import load_stack
+from tokentide_deploy.verify.accounts import Report
+from tokentide_deploy.verify.run import Verifier
+from tokentide_sinks.kafka import TopicError
+from tokentide_sinks.store import Store, StoreError
+
+
+def command(
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of the running stack.")] = None,
+    kafka: Annotated[str | None, typer.Option(help="Kafka, host:port, instead of the stack's.")] = None,
+    clickhouse: Annotated[str | None, typer.Option(help="ClickHouse URL instead of the stack's.")] = None,
+    wait_s: Annotated[float, typer.Option(help="Longest wait for the pipeline to catch up, seconds.")] = 60.0,
+    format_: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
+) -> None:
+    """Prove that every record of the usage topic is accounted for and that rollups equal their raw events.
+
+    Exit status 0 when both hold, 1 with the differences when not, 2 when Kafka or the store cannot be asked.
+    """
+    if kafka is None or clickhouse is None:
+        stack = load_stack(data_dir or default_data_dir())
+        kafka = kafka or stack.kafka_bootstrap_servers
+        clickhouse = clickhouse or stack.clickhouse_writer.url
+    if format_ not in ("table", "json"):
+        raise typer.BadParameter("give table or json", param_hint="--format")
+    messages = Console(stderr=True)
+    try:
+        report = Verifier(
+            kafka, Store(clickhouse), wait_s=wait_s, say=lambda line: messages.print(f"[dim]{line} ...[/]")
+        ).run()
+    except (TopicError, StoreError) as error:
+        messages.print(f"[red]verify cannot ask:[/] {error}")
+        raise typer.Exit(2) from error
+    if format_ == "json":
+        typer.echo(json.dumps({**asdict(report), "holds": report.holds}))
+    else:
+        show(report, Console())
+    if not report.holds:
+        raise typer.Exit(1)
+
+
+def show(report: Report, console: Console) -> None:
+    """Print the report for people."""
+    table = Table(title="Usage topic: every event accounted for", title_justify="left")
+    for name in ("partition", "records", "events", "stored", "duplicates", "dead letters", "raw rows"):
+        table.add_column(name, justify="right")
+    for a in report.accounts:
+        values = (
+            a.ledger_records,
+            a.ledger_events,
+            a.ledger_stored,
+            a.ledger_duplicates,
+            a.ledger_rejected,
+            a.raw_events,
+        )
+        table.add_row(str(a.partition), *(f"{value:,}" for value in values))
+    total = [
+        sum(v)
+        for v in zip(
+            *(
+                (
+                    a.ledger_records,
+                    a.ledger_events,
+                    a.ledger_stored,
+                    a.ledger_duplicates,
+                    a.ledger_rejected,
+                    a.raw_events,
+                )
+                for a in report.accounts
+            ),
+            strict=True,
+        )
+    ]
+    table.add_section()
+    table.add_row("all", *(f"{value:,}" for value in total), style="bold")
+    console.print(table)
+    scope = "all windows" if report.settled else "closed windows (events are flowing)"
+    for name, windows in report.cubes.items():
+        console.print(f"cube {name}: {windows:,} windows compared with the raw events, {scope}")
+    for finding in report.findings:
+        console.print(f"[red]✗[/] {finding.where}: {finding.what}", highlight=False)
+    if report.holds:
+        console.print("[green]✓[/] everything is accounted for")
