@@ -7,10 +7,10 @@ import json
 import logging
 import time
 import uuid
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
 from starlette.applications import Starlette
-from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -19,8 +19,9 @@ from tokentide_deploy.store import compression
 from tokentide_deploy.store.access import AccessPolicy, is_foreign_page
 from tokentide_deploy.store.body import BodyFeed
 from tokentide_deploy.store.engine import Engine
-from tokentide_deploy.store.errors import ACCESS_DENIED, NOT_IMPLEMENTED, StoreError, from_engine, store_error
+from tokentide_deploy.store.errors import ACCESS_DENIED, StoreError, from_engine, store_error
 from tokentide_deploy.store.execute import Executor, Reply, StoreRequest
+from tokentide_deploy.store.form import form_fields
 from tokentide_deploy.store.metrics import Outcome, RequestKind, StoreMetrics
 from tokentide_deploy.store.reply import ReplyResponse
 from tokentide_deploy.store.sessions import Sessions
@@ -148,13 +149,13 @@ class _Exchange:
             self._service.finish(self._tag, "other", "client_error", self._started_s)
             return self._error(error, close=True)
         feed = BodyFeed(_chunks(request))
-        await feed.prefetch()
         store_request = StoreRequest(request.method, request.headers, self._parameters, self._tag)
         loop = asyncio.get_running_loop()
-        running = loop.run_in_executor(
-            self._service.pool, self._service.executor.run, store_request, user, feed.slices()
-        )
         try:
+            await feed.prefetch()
+            running = loop.run_in_executor(
+                self._service.pool, self._service.executor.run, store_request, user, feed.slices()
+            )
             while not (await asyncio.wait({running}, timeout=_POLL_S))[0]:
                 # Asking for a disconnect consumes body messages, so only once there are none left.
                 if feed.exhausted and await request.is_disconnected():
@@ -180,11 +181,7 @@ class _Exchange:
         """Multipart bodies carry parameters (and external tables, which are not supported)."""
         if not self._request.headers.get("content-type", "").startswith("multipart/form-data"):
             return
-        async with self._request.form() as form:
-            for name, value in form.multi_items():
-                if isinstance(value, UploadFile):
-                    raise store_error(NOT_IMPLEMENTED, "NOT_IMPLEMENTED", "External tables are not supported here.")
-                self._parameters[name] = value
+        self._parameters |= form_fields(self._request.headers["content-type"], await self._request.body())
 
     async def _failed(self, error: StoreError, feed: BodyFeed) -> Response:
         disconnected = feed.exhausted and await self._request.is_disconnected()
@@ -243,7 +240,7 @@ class _Exchange:
         )
 
 
-async def _chunks(request: Request):  # type: ignore[no-untyped-def]
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
         return
     async for chunk in request.stream():

@@ -17,12 +17,14 @@ import chdb
 
 from tokentide_deploy.store.access import READER_ROLE
 from tokentide_deploy.store.engine_config import DATABASE, EngineSettings, write_engine_config
-from tokentide_deploy.store.errors import StoreError, from_engine
+from tokentide_deploy.store.errors import from_engine
 from tokentide_deploy.store.guard import ReaderGuard
 from tokentide_deploy.store.native import ServerIdentity
 from tokentide_deploy.store.sqltext import identifier, literal
 
 _TAG_SETTING = "log_comment"
+# ChdbError from queries, RuntimeError from inserts and from opening.
+_ENGINE_ERRORS = (chdb.ChdbError, RuntimeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +48,14 @@ class Insert:
     def append(self, data: bytes) -> None:
         try:
             self._handle.append(data)
-        except Exception as error:
+        except _ENGINE_ERRORS as error:
             raise from_engine(error) from None
 
     def finish(self) -> tuple[int, int]:
         """Commits; returns rows and bytes written, cascaded views included."""
         try:
             result = self._handle.finish()
-        except Exception as error:
+        except _ENGINE_ERRORS as error:
             raise from_engine(error) from None
         return int(result.rows_written), int(result.bytes_written)
 
@@ -72,7 +74,7 @@ class EngineConnection:
         """Runs statements (several with ``;``) whose results do not matter. Raises StoreError."""
         try:
             self._raw.query(sql, "Null")
-        except Exception as error:
+        except _ENGINE_ERRORS as error:
             raise from_engine(error) from None
 
     def query(self, sql: str, output_format: str) -> QueryResult:
@@ -87,20 +89,20 @@ class EngineConnection:
                 int(result.rows_written() or 0),
                 int(result.bytes_written() or 0),
             )
-        except Exception as error:
+        except _ENGINE_ERRORS as error:
             raise from_engine(error) from None
 
     def stream(self, sql: str, output_format: str) -> Iterator[bytes]:
         """Runs one SELECT and yields its blocks in a format without headers. Raises StoreError, also in between."""
         try:
             result = self._raw.send_query(sql, output_format)
-        except Exception as error:
+        except _ENGINE_ERRORS as error:
             raise from_engine(error) from None
         try:
             while True:
                 try:
                     chunk = result.fetch()
-                except Exception as error:
+                except _ENGINE_ERRORS as error:
                     raise from_engine(error) from None
                 if chunk is None:
                     return
@@ -112,7 +114,7 @@ class EngineConnection:
         """Opens an insert (the statement without its FORMAT clause). Raises StoreError."""
         try:
             return Insert(self._raw.send_insert(sql, input_format))
-        except Exception as error:
+        except _ENGINE_ERRORS as error:
             raise from_engine(error) from None
 
     def text(self, sql: str) -> str:
@@ -133,7 +135,7 @@ class EngineConnection:
         """The engine's verdict: how many statements, and the most powerful class (READ_ONLY, MUTATING, CONTROL...)."""
         try:
             report = self._raw._conn.classify_query(sql)
-        except Exception as error:
+        except _ENGINE_ERRORS as error:
             raise from_engine(error) from None
         return int(report["statement_count"]), str(report["query_class"].name)
 
@@ -166,7 +168,7 @@ class Engine:
     def connect(self) -> EngineConnection:
         try:
             return EngineConnection(chdb.connect(self._address))
-        except Exception as error:
+        except _ENGINE_ERRORS as error:
             raise from_engine(error) from None
 
     def kill(self, tag: str) -> None:
@@ -180,6 +182,3 @@ class Engine:
 
     def close(self) -> None:
         self._keeper.close()
-
-
-__all__ = ["Engine", "EngineConnection", "Insert", "QueryResult", "StoreError"]

@@ -14,16 +14,6 @@ from tokentide_deploy.store.access import READER_ROLE, WRITER_ROLE
 DATABASE = "tokentide"
 _MIB = 1 << 20
 
-# Catalogue tables that clients and analysts read. The rest of `system` shows the process, not the data.
-READABLE_SYSTEM_TABLES = (
-    "aggregate_function_combinators", "asynchronous_metrics", "build_options", "collations", "columns", "data_skipping_indices",
-    "data_type_families", "databases", "detached_parts", "dictionaries", "disks", "enabled_roles", "current_roles",
-    "errors", "events", "formats", "functions", "keywords", "licenses", "merge_tree_settings", "merges", "metrics",
-    "mutations", "numbers", "numbers_mt", "one", "parts", "parts_columns", "processes", "projections",
-    "projection_parts", "role_grants", "settings", "storage_policies", "table_engines", "table_functions", "tables",
-    "time_zones", "view_refreshes", "zeros", "zeros_mt",
-)  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
@@ -77,9 +67,6 @@ def server_xml(settings: EngineSettings, users_file: Path, user_files: Path) -> 
 
 def users_xml(settings: EngineSettings) -> str:
     """One engine user that starts with both roles; a reader's connection is cut down to one by ``SET ROLE``."""
-    system_grants = "\n".join(
-        f"      <query>GRANT SELECT ON system.{table}</query>" for table in READABLE_SYSTEM_TABLES
-    )
     return f"""<clickhouse>
   <profiles><default><max_threads>{settings.max_threads}</max_threads></default></profiles>
   <quotas><default/></quotas>
@@ -90,7 +77,7 @@ def users_xml(settings: EngineSettings) -> str:
     </grants></{WRITER_ROLE}>
     <{READER_ROLE}><grants>
       <query>GRANT SELECT, SHOW, dictGet ON {DATABASE}.*</query>
-{system_grants}
+      <query>GRANT SELECT ON system.*</query>
     </grants></{READER_ROLE}>
   </roles>
   <users>

@@ -1,4 +1,4 @@
-"""What goes wrong, in ClickHouse's own terms: an error code, a message and the HTTP status that a server would answer."""
+"""What goes wrong, in ClickHouse's own terms: an error code, a message and the HTTP status of a server's answer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _VERSION_SUFFIX = re.compile(r" ?\(version [^()]*(?:\([^()]*\))?\)")
 
 
 class StoreError(Exception):
-    """An error for the client. ``code`` is ClickHouse's number, ``message`` complete and clean, ``status`` the HTTP one."""
+    """An error for the client. ``code`` is ClickHouse's number, ``message`` complete, ``status`` the HTTP one."""
 
     def __init__(self, code: int, message: str, status: int | None = None) -> None:
         super().__init__(message)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from tokentide_deploy.store import compression, native
 from tokentide_deploy.store.access import AccessPolicy, User, settings_of, substitutions_of
-from tokentide_deploy.store.engine import Engine, EngineConnection
+from tokentide_deploy.store.engine import Engine
+from tokentide_deploy.store.engine_config import DATABASE
 from tokentide_deploy.store.errors import (
     ACCESS_DENIED,
     BAD_ARGUMENTS,
@@ -96,9 +97,10 @@ class Executor:
     def _lease(self, request: StoreRequest, user: User, statement: Statement) -> Lease:
         parameters = request.parameters
         database = parameters.get("database") or request.headers.get("x-clickhouse-database", "")
-        if database == "default":
-            # Clients name it when nobody chose one; the engine starts there anyway.
-            database = ""
+        if database in ("", "default"):
+            # Clients name `default` when nobody chose one. chDB's overlays the host's files: an unknown table there is
+            # a refused file access instead of UNKNOWN_TABLE.
+            database = DATABASE
         settings = settings_of(parameters, user)
         # A reader's statements leave nothing behind, so its sessions need no connection of their own.
         session_id = "" if user.is_reader else parameters.get("session_id", "")
@@ -126,7 +128,7 @@ class Executor:
             canonical = connection.canonical(sql)
             self._engine.guard.check(count, query_class, canonical, substitutions_of(request.parameters))
             return
-        must_read = request.method != "POST" and lease.kept and statement.first not in ("SET", "USE")
+        must_read = request.method != "POST" and statement.first not in ("SET", "USE")
         if must_read or ";" in sql.rstrip().rstrip(";"):
             count, query_class = connection.classify(sql)
             if count > 1:
@@ -296,6 +298,3 @@ def _close_quietly(lease: Lease) -> None:
     except StoreError:
         # The request's own error is the one to report; the session has already been given up.
         return
-
-
-__all__ = ["EngineConnection", "Executor", "Reply", "StoreRequest"]

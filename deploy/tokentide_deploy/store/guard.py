@@ -19,10 +19,12 @@ from tokentide_deploy.store.sqltext import identifiers_of_canonical
 ALLOWED_TABLE_FUNCTIONS = frozenset(
     {
         "numbers", "numbers_mt", "zeros", "zeros_mt", "generateseries", "generate_series", "generaterandom", "primes",
-        "values", "sqlstandardvalues", "null", "view", "viewexplain", "viewifpermitted", "merge", "format",
-        "dictionary", "mergetreeindex",
+        "values", "sqlstandardvalues", "null", "view", "viewexplain", "viewifpermitted", "format", "dictionary",
+        "mergetreeindex",
     }
 )  # fmt: skip
+# Tables of `system` that show the process instead of the data; chDB lets every role read all of `system`.
+DENIED_SYSTEM_TABLES = frozenset({"stack_trace", "server_settings", "named_collections", "certificates", "text_log"})
 # Scalar functions with a view of the host, or that call out of it.
 DENIED_FUNCTIONS = frozenset(
     {
@@ -46,7 +48,7 @@ class ReaderGuard:
         scalar = {name.lower() for name in functions}
         tables = {name.lower() for name in table_functions}
         language_model = {name for name in scalar if name.startswith("ai")}
-        anywhere = DENIED_FUNCTIONS | language_model
+        anywhere = DENIED_FUNCTIONS | DENIED_SYSTEM_TABLES | language_model
         calls = tables - ALLOWED_TABLE_FUNCTIONS - (scalar - anywhere)
         return cls(frozenset(anywhere), frozenset(calls | {"python", "executable", "eval"}))
 
@@ -77,5 +79,5 @@ class ReaderGuard:
         raise store_error(
             ACCESS_DENIED,
             "ACCESS_DENIED",
-            f"The function {name} is not allowed for this user: it reaches outside the store.",
+            f"The name {name} is not allowed for this user: it reaches outside the stored data.",
         )

@@ -1,4 +1,4 @@
-"""One process a data directory: a lock file of our own, taken before the engine, so that the error can name the owner."""
+"""One process a data directory: a lock file of our own, taken before the engine, so that errors name the owner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A streamed reply: blocks as the engine makes them; a late error in the server's notation; a gone client ends its query."""
+"""A streamed reply: blocks as the engine makes them, late errors as a server writes them, no query without a client."""
 
 from __future__ import annotations
 
@@ -30,16 +30,8 @@ def exception_block(message: str, tag: str) -> bytes:
     """The block that a server appends to a body whose status has already been sent."""
     text = message.encode() + b"\n"
     mark = tag.encode()
-    return (
-        b"\r\n__exception__\r\n"
-        + mark
-        + b"\r\n"
-        + text
-        + str(len(text)).encode()
-        + b" "
-        + mark
-        + b"\r\n__exception__\r\n"
-    )
+    length = str(len(text)).encode()
+    return b"\r\n__exception__\r\n%b\r\n%b%b %b\r\n__exception__\r\n" % (mark, text, length, mark)
 
 
 class ReplyResponse(Response):
@@ -106,7 +98,7 @@ class ReplyResponse(Response):
                 block = self._encoder.chunk(exception_block(error.message, self._tag)) + self._encoder.end()
                 await send({"type": "http.response.body", "body": block, "more_body": True})
                 # No end of the body: the server closes the connection, so that no client takes the part for the whole.
-                logger.warning("a query failed after its first block: %s", error.message)
+                logger.warning("a query failed after its first block with code %s", error.code)
                 return "server_error"
             data = self._encoder.end() if chunk is None else chunk
             self._on_sent(len(data))
