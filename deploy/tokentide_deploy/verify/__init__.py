@@ -1,0 +1,1 @@
+"""`tokentide verify`: proof that every record is accounted for and every rollup equals its raw events."""

@@ -1,0 +1,103 @@
+"""Accounting of the usage topic's partitions, from what Kafka, the ledger, the raw table and the worker say. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionAccount:
+    """One partition up to `end_offset` (exclusive), which was its end when verification began.
+
+    Counts named `ledger_` come from `ingest_ledger`, `raw_events` from `events`, `dead_letter_events` from
+    `dead_letters`. `applied_offset` is the worker's, -1 when it has reported nothing.
+    """
+
+    partition: int
+    low_offset: int
+    end_offset: int
+    ledger_records: int
+    ledger_first: int
+    ledger_last: int
+    ledger_events: int
+    ledger_stored: int
+    ledger_duplicates: int
+    ledger_rejected: int
+    raw_events: int
+    dead_letter_events: int
+    applied_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that does not hold: where, and what, with both numbers."""
+
+    where: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Result of a verification. cubes: name -> windows compared."""
+
+    accounts: tuple[PartitionAccount, ...]
+    cubes: dict[str, int] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    settled: bool = True
+
+    @property
+    def holds(self) -> bool:
+        """True when nothing was found."""
+        return not self.findings
+
+
+def is_caught_up(account: PartitionAccount) -> bool:
+    """Raw sink and worker have both passed the partition's end."""
+    if account.end_offset == 0 or account.low_offset == account.end_offset:
+        return True
+    return account.ledger_last >= account.end_offset - 1 and account.applied_offset >= account.end_offset - 1
+
+
+def check_account(account: PartitionAccount) -> list[Finding]:
+    """What does not add up in one partition."""
+    where = f"partition {account.partition}"
+    found: list[Finding] = []
+
+    def expect(holds: bool, what: str) -> None:
+        if not holds:
+            found.append(Finding(where, what))
+
+    if account.end_offset == 0:
+        return found
+    if not is_caught_up(account):
+        expect(
+            False,
+            f"not caught up: the topic ends at {account.end_offset}, the raw sink is at {account.ledger_last + 1}, "
+            f"the worker at {account.applied_offset + 1}",
+        )
+        return found
+    span = account.ledger_last - account.ledger_first + 1 if account.ledger_records else 0
+    expect(
+        account.ledger_records == span,
+        f"the ledger has {account.ledger_records} records for {span} offsets "
+        f"({account.ledger_first} to {account.ledger_last})",
+    )
+    expect(
+        account.ledger_records == 0 or account.ledger_first <= account.low_offset,
+        f"the ledger begins at offset {account.ledger_first}, the topic at {account.low_offset}",
+    )
+    total = account.ledger_stored + account.ledger_duplicates + account.ledger_rejected
+    expect(
+        account.ledger_events == total,
+        f"{account.ledger_events} events came, but stored + duplicates + rejected is {total}",
+    )
+    expect(
+        account.raw_events == account.ledger_stored,
+        f"the ledger says {account.ledger_stored} events were stored, the raw table has {account.raw_events}",
+    )
+    expect(
+        account.dead_letter_events == account.ledger_rejected,
+        f"the ledger says {account.ledger_rejected} events were rejected, the dead letters have "
+        f"{account.dead_letter_events}",
+    )
+    return found
