@@ -13,6 +13,7 @@ from tokentide_deploy.errors import DeployError
 # Name and one-line help; `commands/<name>.py` (dashes become underscores) has either a function `command` with typer's
 # annotations, or, for a group of commands, a `typer.Typer` named `app`.
 COMMANDS = {
+    "verify": "Prove that everything is accounted for and every rollup is right.",
     "up": "Run the whole platform in this terminal: Kafka, store, stream worker, sinks.",
 }
 

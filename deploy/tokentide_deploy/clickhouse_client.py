@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -14,9 +15,10 @@ from tokentide_deploy.errors import DeployError
 from tokentide_deploy.stack_state import ClickHouseAccount, load_stack
 
 UserKind = Literal["reader", "writer"]
-READ_ONLY = {"readonly": "2"}
-"""Forced on every query of a reader: a user of an external ClickHouse may have the right to write."""
 CONNECT_TIMEOUT_S = 5
+
+# The driver also logs each failure that it raises; whoever catches it here says it in words.
+logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 
 class StoreUnreachableError(DeployError):
@@ -55,6 +57,12 @@ def connect(account: ClickHouseAccount) -> Any:
             f"The store at {account.host}:{account.port} does not answer as {account.user}: "
             f"{error_text(error)}. Check that the stack runs (tokentide up), or the address in --clickhouse."
         ) from error
+
+
+def read_only_settings(client: Any) -> dict[str, str]:
+    """Settings that keep a query from writing; none for an account that can only read and may not change them."""
+    definition = client.server_settings.get("readonly")
+    return {} if definition is not None and definition.readonly else {"readonly": "2"}
 
 
 _SERVER_MESSAGE = re.compile(

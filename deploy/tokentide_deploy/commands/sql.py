@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
@@ -47,7 +48,7 @@ def command(
     from clickhouse_connect.driver.exceptions import ClickHouseError
     from urllib3.exceptions import HTTPError
 
-    from tokentide_deploy.clickhouse_client import READ_ONLY, connect, error_text, find_account
+    from tokentide_deploy.clickhouse_client import connect, error_text, find_account, read_only_settings
     from tokentide_deploy.errors import DeployError
     from tokentide_deploy.sql_view import BINARY_FORMATS, TABLE_FORMAT, UnexpectedAnswerError, clickhouse_format
     from tokentide_deploy.sql_view import split_format as split
@@ -63,13 +64,12 @@ def command(
         raise DeployError(f"{wanted} is binary and would garble the terminal: redirect it, such as > result.bin")
 
     account = find_account(data_dir, clickhouse, user)
-    # The stack's own reader is read-only by itself, and such a user may not change the setting.
-    forced = READ_ONLY if user == "reader" and clickhouse is not None else {}
     client = connect(account)
+    started_s = time.monotonic()
     try:
-        stream = client.raw_stream(text, fmt=wanted, settings=forced)
+        stream = client.raw_stream(text, fmt=wanted, settings=read_only_settings(client) if user == "reader" else None)
         if own_format is None and output_format == "table":
-            _print_table(stream)
+            _print_table(stream, started_s)
         else:
             _copy(stream, sys.stdout.buffer)
     except BrokenPipeError:
@@ -111,14 +111,11 @@ def _copy(stream: IO[bytes], output: IO[bytes]) -> None:
     output.flush()
 
 
-def _print_table(stream: IO[bytes]) -> None:
-    import time
-
+def _print_table(stream: IO[bytes], started_s: float) -> None:
     from rich.console import Console
 
     from tokentide_deploy.sql_view import read_result, render, summary
 
-    started_s = time.monotonic()
     result = read_result(_lines(stream), MAX_TABLE_ROWS)
     elapsed_s = time.monotonic() - started_s
     console = Console(highlight=False)
