@@ -1,0 +1,256 @@
+"""Simulated gateways: `python -m tokentide_producers.simulator --rate 50000 --seed 7 --gateways 8 [--duration-s 60]`.
+
+Sends calibrated traffic (`traffic_model.py`) to the Kafka at TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS until it is stopped.
+Writes TOKENTIDE_READY_FILE when the first envelope is acknowledged and TOKENTIDE_STATUS_FILE about once a second, where
+they are set, and one JSON line with exact counts at the end. Exit status 1 when not all was acknowledged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from tokentide_producers.event_ids import EventIds
+from tokentide_producers.pacing import Pacer, plan
+from tokentide_producers.sender import EnvelopeSender
+from tokentide_producers.settings import SenderSettings
+from tokentide_producers.traffic_model import TrafficModel, from_gateway, slices, tokens_in
+from tokentide_schemas.catalogue import load_catalogue
+from tokentide_schemas.envelope import encode_arrow
+
+logger = logging.getLogger(__name__)
+
+MAX_OUTSTANDING_BYTES: Final = 64 * 1024 * 1024
+MAX_BEHIND_S: Final = 2.0
+CLOSE_TIMEOUT_S: Final = 20.0
+_STATUS_EVERY_S: Final = 1.0
+_WAIT_S: Final = 0.02
+# The client counts in whole milliseconds: a shorter wait would be none, and the loop would spin.
+_SHORTEST_WAIT_S: Final = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """rate: events a second over all gateways. events: stop after this many; duration_s: or after this time."""
+
+    rate: float
+    seed: int = 1
+    gateways: int = 4
+    duration_s: float | None = None
+    events: int | None = None
+
+
+class Simulation:
+    """One run. `stop` may be set from a signal handler."""
+
+    def __init__(
+        self,
+        options: Options,
+        sender: EnvelopeSender,
+        model: TrafficModel,
+        *,
+        ids: EventIds | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        on_progress: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.stop = False
+        self.sent_events = 0
+        self.sent_tokens = 0
+        self._options = options
+        self._sender = sender
+        self._model = model
+        # Not from the seed: two runs with one seed must not give two events one id.
+        self._ids = ids if ids is not None else EventIds()
+        self._clock = clock
+        self._wall_clock_ms = wall_clock_ms
+        self._on_progress = on_progress
+        self._rng = np.random.default_rng(options.seed)
+        self._names = [f"gw-sim-{number}" for number in range(options.gateways)]
+        self._envelopes = 0
+        self.pacer = Pacer(options.rate, clock(), MAX_BEHIND_S)
+
+    def run(self) -> None:
+        """Generate and send until the options' end or `stop`."""
+        options, sizes = self._options, plan(self._options.rate)
+        end_s = self.pacer.next_s + (options.duration_s if options.duration_s is not None else float("inf"))
+        while not self.stop:
+            events = sizes.block_events
+            if options.duration_s is not None:
+                events = min(events, round((end_s - self.pacer.next_s) * options.rate))
+            if options.events is not None:
+                events = min(events, options.events - self.sent_events)
+            if events <= 0:
+                return
+            self._send_block(events, sizes.envelope_events)
+
+    def _send_block(self, events: int, envelope_events: int) -> None:
+        start_s = self.pacer.advance(events, self._clock())
+        start_ms = self._wall_clock_ms() - round((self._clock() - start_s) * 1000)
+        span_ms = max(1, int(events / self._options.rate * 1000))
+        block = self._model.generate(events, self._rng, start_ms, span_ms, self._names[0], self._ids)
+        done = 0
+        for piece in slices(block, envelope_events):
+            done += piece.num_rows
+            self._wait_until(start_s + done / self._options.rate)
+            if self.stop:
+                return
+            number = self._envelopes % len(self._names)
+            self._envelopes += 1
+            tokens = tokens_in(piece)
+            value = encode_arrow(from_gateway(piece, self._names[number]))
+            self._sender.submit(value, piece.num_rows, tokens=tokens, producer=number)
+            self._sender.service()
+            self.sent_events += piece.num_rows
+            self.sent_tokens += tokens
+
+    def _wait_until(self, due_s: float) -> None:
+        """Until an envelope is due and there is room for it."""
+        self._on_progress()
+        while not self.stop:
+            left_s = due_s - self._clock()
+            is_full = self._sender.outstanding_bytes > MAX_OUTSTANDING_BYTES
+            if left_s <= 0 and not is_full:
+                return
+            self._sender.service(_WAIT_S if is_full else min(max(left_s, _SHORTEST_WAIT_S), _WAIT_S))
+            self._on_progress()
+
+
+class StatusFiles:
+    """Writes the ready file once and the status file about once a second."""
+
+    def __init__(self, environment: Mapping[str, str], sender: EnvelopeSender) -> None:
+        self._ready = _path(environment, "TOKENTIDE_READY_FILE")
+        self._status = _path(environment, "TOKENTIDE_STATUS_FILE")
+        self._sender = sender
+        self._is_ready = False
+        self._last = (time.monotonic(), 0, 0)
+        self.simulation: Simulation | None = None
+
+    def update(self) -> None:
+        """Call often; writes when it is time."""
+        if not self._is_ready and self._sender.stats().acknowledged_envelopes:
+            self._is_ready = True
+            if self._ready is not None:
+                write_json(self._ready, {"component": "simulator", "ready_at": _now(), "pid": os.getpid()})
+        if time.monotonic() - self._last[0] >= _STATUS_EVERY_S:
+            self.write()
+
+    def write(self) -> None:
+        """Write the status now."""
+        stats = self._sender.stats()
+        now_s = time.monotonic()
+        then_s, events, tokens = self._last
+        self._last = (now_s, stats.acknowledged_events, stats.acknowledged_tokens)
+        span_s = max(now_s - then_s, 1e-6)
+        if self._status is not None:
+            rates = {
+                "events_per_s": (stats.acknowledged_events - events) / span_s,
+                "tokens_per_s": (stats.acknowledged_tokens - tokens) / span_s,
+            }
+            write_json(self._status, report(self._sender, self.simulation) | rates)
+
+
+def report(sender: EnvelopeSender, simulation: Simulation | None) -> dict[str, Any]:
+    """The exact counts so far."""
+    stats = sender.stats()
+    return {
+        "component": "simulator",
+        "updated_at": _now(),
+        "sent_events": simulation.sent_events if simulation else 0,
+        "sent_tokens": simulation.sent_tokens if simulation else 0,
+        "skipped_events": simulation.pacer.skipped_events if simulation else 0,
+        "acknowledged_events": stats.acknowledged_events,
+        "acknowledged_tokens": stats.acknowledged_tokens,
+        "acknowledged_envelopes": stats.acknowledged_envelopes,
+        "acknowledged_bytes": stats.acknowledged_bytes,
+        "outstanding_events": stats.outstanding_events,
+        "retries": stats.retries,
+        "last_error": stats.last_error,
+        "cpu_s": round(time.process_time(), 3),
+    }
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Replace a file atomically: a reader never sees half of it."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _path(environment: Mapping[str, str], name: str) -> Path | None:
+    value = environment.get(name, "")
+    return Path(value) if value else None
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).isoformat()
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError("must be a number above 0")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be a whole number from 1")
+    return value
+
+
+def parse(arguments: Sequence[str] | None = None) -> Options:
+    """Options of the command line. Exits with status 2 for unusable ones."""
+    parser = argparse.ArgumentParser(prog="tokentide-simulator", description="Simulated LLM gateways.")
+    parser.add_argument("--rate", type=_positive, default=2_000.0, help="events per second over all gateways")
+    parser.add_argument("--seed", type=int, default=1, help="same seed, same traffic (event ids excepted)")
+    parser.add_argument("--gateways", type=_count, default=4, help="gateway nodes, each a producer of its own")
+    parser.add_argument("--duration-s", type=_positive, default=None, help="stop after this many seconds")
+    parser.add_argument("--events", type=_count, default=None, help="stop after this many events")
+    given = parser.parse_args(arguments)
+    return Options(given.rate, given.seed, given.gateways, given.duration_s, given.events)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; gives the exit status."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    options = parse(arguments)
+    servers = os.environ.get("TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS", "")
+    if not servers:
+        sys.stderr.write("simulator: set TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS to Kafka's host:port\n")
+        return 2
+    sender = EnvelopeSender(servers, settings=SenderSettings(), producers=options.gateways)
+    status = StatusFiles(os.environ, sender)
+    model = TrafficModel(load_catalogue(), dt.datetime.now(dt.UTC))
+    simulation = Simulation(options, sender, model, on_progress=status.update)
+    status.simulation = simulation
+
+    def stop(_signal: int, _frame: object) -> None:
+        simulation.stop = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    simulation.run()
+    left = sender.close(CLOSE_TIMEOUT_S)
+    status.update()
+    status.write()
+    sys.stdout.write(json.dumps(report(sender, simulation) | {"unacknowledged_envelopes": len(left)}) + "\n")
+    return 1 if left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
