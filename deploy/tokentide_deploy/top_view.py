@@ -97,7 +97,15 @@ def _totals(frame: Frame, window: Window, exact: bool) -> RenderableType:
     values: list[tuple[str, str | Text]] = [
         ("requests", _number(total.requests, exact)),
         ("tokens", _number(total.tokens, exact)),
-        ("tokens/day at this rate", compact(total.tokens / window.minutes * MINUTES_A_DAY)),
+        *(
+            []
+            if window.is_rolling
+            else [("input", _number(total.input_tokens, exact)), ("output", _number(total.output_tokens, exact))]
+        ),
+        (
+            "tokens/day at this rate" if window.is_rolling else "mean tokens/day",
+            compact(total.tokens / window.minutes * MINUTES_A_DAY),
+        ),
         ("cost/h", cost_per_hour(total, window)),
         ("errors", percent(total.errors, total.requests)),
     ]
@@ -106,10 +114,18 @@ def _totals(frame: Frame, window: Window, exact: bool) -> RenderableType:
     for header, _ in values:
         grid.add_column(header, no_wrap=True)
     grid.add_row(*(Text(v, style="bold") if isinstance(v, str) else v for _, v in values))
-    if not total.usage_missing_requests:
-        return grid
-    missing = f"{total.usage_missing_requests:,} requests reported no usage: their tokens are unknown, not counted"
-    return Group(grid, Text(missing, style="yellow"))
+    notes = _notes(total)
+    return Group(grid, Text(notes, style="yellow")) if notes else grid
+
+
+def _notes(total: Sums) -> str:
+    """What is missing from the sums, in one line."""
+    notes = []
+    if total.cost_unknown_requests and total.cost_unknown_requests < total.requests:
+        notes.append(f"+ {total.cost_unknown_requests:,} requests of unknown cost")
+    if total.usage_missing_requests:
+        notes.append(f"{total.usage_missing_requests:,} requests without reported usage")
+    return "; ".join(notes)
 
 
 def nothing_text(frame: Frame) -> str:
