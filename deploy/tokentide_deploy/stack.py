@@ -14,7 +14,7 @@ from types import FrameType
 
 from tokentide_deploy import log_files
 from tokentide_deploy.commands.up_components import StackPlan, components, embedded_addresses
-from tokentide_deploy.component_status import combine, read_status
+from tokentide_deploy.component_status import StatusHistory, read_status
 from tokentide_deploy.data_dir import DataDir, DataDirLock
 from tokentide_deploy.embedded_kafka import BrokerSettings, prepare_broker
 from tokentide_deploy.errors import DeployError
@@ -139,6 +139,7 @@ def _run(plan: StackPlan, display: StackDisplay, stop: StopRequest) -> int:
     for name in supervisor.components:
         # The last run's figures are not this run's.
         plan.data_dir.status_file(name).unlink(missing_ok=True)
+    history = StatusHistory()
     begin_s = time.monotonic()
     try:
         display.starting([part.name for part in parts], supervisor)
@@ -150,7 +151,7 @@ def _run(plan: StackPlan, display: StackDisplay, stop: StopRequest) -> int:
             if {name: info.pid for name, info in published.components.items()} != _pids(supervisor):
                 published = _publish(plan, supervisor)
             statuses = [read_status(plan.data_dir.status_file(name)) for name in supervisor.components]
-            display.running(combine(statuses, datetime.now(UTC)), supervisor, time.monotonic() - begin_s)
+            display.running(history.combine(statuses, datetime.now(UTC)), supervisor, time.monotonic() - begin_s)
             time.sleep(_TICK_S)
         if supervisor.failed:
             raise DeployError("\n".join(supervisor.describe_failure(name) for name in supervisor.failed))

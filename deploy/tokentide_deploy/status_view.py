@@ -75,9 +75,11 @@ def running_panel(status: StackStatus, components: Iterable[Component], uptime_s
     states = Text()
     for component in components:
         mark, style = _MARKS[component.state]
-        states.append(f"{mark} ", style=style).append(component.spec.name)
+        # Unbreakable spaces keep a mark, its name and its restarts on one line.
+        states.append(f"{mark}\N{NO-BREAK SPACE}", style=style).append(component.spec.name)
         if component.restarts:
-            states.append(f" ({component.restarts} restart{'s' if component.restarts > 1 else ''})", style="yellow")
+            count = f"\N{NO-BREAK SPACE}({component.restarts}\N{NO-BREAK SPACE}restart"
+            states.append(f"{count}{'s' if component.restarts > 1 else ''})", style="yellow")
         states.append("  ")
     return Panel(
         Group(figures, Text(), states),
