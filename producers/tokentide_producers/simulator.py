@@ -22,11 +22,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from tokentide_producers.event_columns import slices, tokens_in
 from tokentide_producers.event_ids import EventIds
 from tokentide_producers.pacing import Pacer, plan
 from tokentide_producers.sender import EnvelopeSender
 from tokentide_producers.settings import SenderSettings
-from tokentide_producers.traffic_model import TrafficModel, from_gateway, slices, tokens_in
+from tokentide_producers.traffic_model import TrafficModel, from_gateway
 from tokentide_schemas.catalogue import load_catalogue
 from tokentide_schemas.envelope import encode_arrow
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -28,20 +27,18 @@ from tokentide_producers.draws import (
     part_table,
     thresholds,
 )
+from tokentide_producers.event_columns import binary16, constant_label, event_batch
 from tokentide_producers.event_ids import EventIds
-from tokentide_producers.simulated_labels import Labels, compact
+from tokentide_producers.simulated_labels import Labels
 from tokentide_schemas.arrow import EVENT_SCHEMA
 from tokentide_schemas.catalogue import TOKEN_BUCKETS, Catalogue
-from tokentide_schemas.columns import NO_HASH
-from tokentide_schemas.event import COLUMNS, Source, default_of
-from tokentide_schemas.event import TOKEN_BUCKETS as TOKEN_COLUMNS
+from tokentide_schemas.event import Source
 
 _SEED: Final = 20_251_130
 """Of what is fixed between runs: the pools of users and keys, and each model's speed."""
 _MIN_LATENCY_MS: Final = 20
 _NANOUSD_UNIT: Final = 1_000_000
 _HEX: Final = np.array([f"{byte:02x}".encode() for byte in range(256)], "S2").view(np.uint16)
-_LABEL_PLACES: Final = tuple(i for i, field in enumerate(EVENT_SCHEMA) if pa.types.is_dictionary(field.type))
 _GATEWAY: Final = EVENT_SCHEMA.get_field_index("gateway")
 _GATEWAY_REGION: Final = EVENT_SCHEMA.get_field_index("gateway_region")
 
@@ -130,9 +127,9 @@ class TrafficModel:
             "request_id": _request_ids(times, rng),
             "occurred_at": pa.array(times).cast(EVENT_SCHEMA.field("occurred_at").type),
             "is_final_attempt": ~(failed & draw.below(float(self.table["requests"]["retried"]))),
-            "source": _constant(n, Source.SIMULATOR.value),
-            "gateway": _constant(n, gateway),
-            "gateway_region": _constant(n, _region(gateway)),
+            "source": Source.SIMULATOR.value,
+            "gateway": gateway,
+            "gateway_region": _region(gateway),
             "request_model": model,
             "model": model,
             "provider": self._provider.take(cell),
@@ -151,7 +148,7 @@ class TrafficModel:
             "tools_offered": np.where(called, 6, 0),
             "tool_calls": np.where(called, 1 + (cell & 1), 0),
         }
-        return pa.RecordBatch.from_arrays([_array(name, columns.get(name), n) for name in COLUMNS], schema=EVENT_SCHEMA)
+        return event_batch(n, columns)
 
     def _tokens(self, draw: Randoms, cell: Any, reported: Mask, cancelled: Mask) -> dict[str, Ints]:
         prompt = self._prompt_mean[cell] * self._prompt[draw.places()]
@@ -195,9 +192,9 @@ class TrafficModel:
             "language": self._languages[0].take(self._languages[1][draw.places()]),
             "app": self._apps[0].take(self._apps[1][draw.places()]),
             "tenant": self._tenants[0].take(tenant),
-            "user_hash": _binary16(self._users[user]),
-            "session_hash": _binary16(self._sessions[user * 8 + (draw.places() & 7)]),
-            "api_key_hash": _binary16(self._keys[tenant]),
+            "user_hash": binary16(self._users[user]),
+            "session_hash": binary16(self._sessions[user * 8 + (draw.places() & 7)]),
+            "api_key_hash": binary16(self._keys[tenant]),
         }
 
     def _speeds(self, draw: Randoms, cell: Any, tokens: Mapping[str, Ints], failed: Mask) -> dict[str, Any]:
@@ -293,10 +290,6 @@ def _hashes(rng: np.random.Generator, count: int) -> npt.NDArray[Any]:
     return np.frombuffer(rng.bytes(16 * count), "V16")
 
 
-def _binary16(values: npt.NDArray[Any]) -> pa.Array:
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(values), [None, pa.py_buffer(values)])
-
-
 def _request_ids(times_ms: Ints, rng: np.random.Generator) -> pa.Array:
     """Sixteen hexadecimal digits: 4 random bytes of the block, then the row's number."""
     n = len(times_ms)
@@ -312,48 +305,9 @@ def _region(gateway: str) -> str:
     return regions[int(number) % len(regions)]
 
 
-@lru_cache(maxsize=1_024)
-def _constant(n: int, value: str) -> pa.Array:
-    return Labels((value,)).take(np.zeros(n, np.int16))
-
-
-def _array(name: str, column: Any, n: int) -> pa.Array:
-    """A column in its canonical type; a field that the model does not draw has its default."""
-    field = EVENT_SCHEMA.field(name)
-    if column is None:
-        default = default_of(name)
-        if default is None:
-            return pa.nulls(n, field.type)
-        if pa.types.is_dictionary(field.type):
-            column = _constant(n, str(default))
-        elif default == NO_HASH:
-            column = _binary16(np.zeros(n, "V16"))
-        else:
-            column = np.full(n, default)
-    if isinstance(column, pa.Array):
-        return column if column.type.equals(field.type) else column.cast(field.type)
-    return pa.array(column.astype(field.type.to_pandas_dtype(), copy=False), field.type)
-
-
-def slices(block: pa.RecordBatch, rows: int) -> Iterator[pa.RecordBatch]:
-    """Consecutive pieces of at most this many rows, whose large dictionaries hold only the values that it uses."""
-    whole = block.columns
-    for start in range(0, block.num_rows, rows):
-        done: dict[int, pa.Array] = {}
-        columns = [column.slice(start, rows) for column in whole]
-        for place in _LABEL_PLACES:
-            columns[place] = compact(columns[place], done)
-        yield pa.RecordBatch.from_arrays(columns, schema=EVENT_SCHEMA)
-
-
 def from_gateway(batch: pa.RecordBatch, gateway: str) -> pa.RecordBatch:
     """The same events, sent by another gateway."""
     columns = batch.columns
-    columns[_GATEWAY] = _constant(batch.num_rows, gateway)
-    columns[_GATEWAY_REGION] = _constant(batch.num_rows, _region(gateway))
+    columns[_GATEWAY] = constant_label(batch.num_rows, gateway)
+    columns[_GATEWAY_REGION] = constant_label(batch.num_rows, _region(gateway))
     return pa.RecordBatch.from_arrays(columns, schema=EVENT_SCHEMA)
-
-
-def tokens_in(batch: pa.RecordBatch) -> int:
-    """All tokens of the rows."""
-    return sum(int(batch.column(name).to_numpy().sum(dtype=np.int64)) for name in TOKEN_COLUMNS)
