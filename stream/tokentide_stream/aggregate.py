@@ -46,11 +46,10 @@ class Prepared:
     table: pa.Table
     frame: pl.DataFrame
     occurred_ms: Ints
-    segment: Ints
 
 
-def prepare(table: pa.Table, segment: Ints) -> Prepared:
-    """Pull out what every cube needs. `segment`: one value for each row, 0 for events in time."""
+def prepare(table: pa.Table) -> Prepared:
+    """Pull out what every cube needs."""
     frame = pl.from_arrow(table.select([*_NUMBERS, *_FLAGS]))
     assert isinstance(frame, pl.DataFrame)
     finish = _chunk(table, "finish_reason")
@@ -63,7 +62,7 @@ def prepare(table: pa.Table, segment: Ints) -> Prepared:
         pl.col("cost_nanousd").fill_null(0).alias("known_cost_nanousd"),
     )
     occurred_ms = _chunk(table, "occurred_at").cast(pa.int64()).to_numpy()
-    return Prepared(table, frame, occurred_ms, segment)
+    return Prepared(table, frame, occurred_ms)
 
 
 def _chunk(table: pa.Table, name: str) -> pa.Array:
@@ -116,10 +115,13 @@ def _dense(values: Ints) -> tuple[Ints, Ints]:
     return distinct, codes
 
 
-def group(cube: Cube, block: Prepared) -> pl.DataFrame:
-    """Partial sums of a block for one cube, columns of `state_schema`. The row order is arbitrary."""
+def group(cube: Cube, block: Prepared, segment: Ints) -> pl.DataFrame:
+    """Partial sums of a block for one cube, columns of `state_schema`. The row order is arbitrary.
+
+    `segment`: one value for each row, 0 for events in time.
+    """
     starts, window_codes = _dense(block.occurred_ms // (cube.window_s * 1000))
-    segments, segment_codes = _dense(block.segment)
+    segments, segment_codes = _dense(segment)
     columns = [_chunk(block.table, name) for name in cube.dimensions]
     parts: list[tuple[Ints, int]] = [(window_codes, len(starts)), (segment_codes, len(segments))]
     parts += [(column.indices.to_numpy(), len(column.dictionary)) for column in columns]

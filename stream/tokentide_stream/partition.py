@@ -57,6 +57,7 @@ class PartitionState:
         self.applied_offset = -1
         self.watermark_ms = NOT_YET_MS
         self.applied_events = 0
+        # Events that came after the close of their window in at least one cube.
         self.late_events = 0
         self.duplicate_envelopes = 0
         self.seen = SeenEnvelopes()
@@ -86,13 +87,16 @@ class PartitionState:
         occurred = block.table.column("occurred_at").cast("int64").to_numpy()
         before, self.watermark_ms = self._watermarks(envelopes, block.envelope_index, occurred)
         watermark_at_row = before[block.envelope_index]
+        late_in_any = np.zeros(rows, np.bool_)
+        prepared = prepare(block.table)
         for state in self._cubes.values():
             window_ms = state.cube.window_s * 1000
             ends = (occurred // window_ms + 1) * window_ms
             late = ends + self.allowed_lateness_ms <= watermark_at_row
             segment = np.where(late, watermark_at_row // SEGMENT_MS, 0)
-            state.fresh.append(group(state.cube, prepare(block.table, segment)))
-        self.late_events += int(np.count_nonzero(late))
+            state.fresh.append(group(state.cube, prepared, segment))
+            late_in_any |= late
+        self.late_events += int(np.count_nonzero(late_in_any))
         self.applied_events += rows
         return rows
 
