@@ -6,7 +6,9 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
+from rich.cells import cell_len
 from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -28,6 +30,7 @@ FORMATS = {
 BINARY_FORMATS = frozenset({"Arrow", "ArrowStream", "Parquet", "ORC", "Avro", "Native", "RowBinary", "Npy", "MsgPack"})
 MAX_CELL_CHARS = 60
 MIN_COLUMN_CHARS = 6
+SEPARATOR_CHARS = 3
 NULL = "ᴺᵁᴸᴸ"
 
 _FORMAT_CLAUSE = re.compile(r"\bFORMAT\s+(?P<name>[A-Za-z][A-Za-z0-9]*)\s*$", re.IGNORECASE)
@@ -102,24 +105,39 @@ def _is_number(clickhouse_type: str) -> bool:
     return bool(re.match(r"(U?Int|Float|BFloat|Decimal)\d*", inner))
 
 
+def fitted_widths(natural: list[int], may_shrink: list[bool], width: int) -> list[int] | None:
+    """Column widths that fit `width` together with their separators: the widest text gives way first, numbers never do.
+
+    None when that is not possible with at least MIN_COLUMN_CHARS for each.
+    """
+    fitted = list(natural)
+    free = width - SEPARATOR_CHARS * (len(natural) - 1)
+    while sum(fitted) > free:
+        shrinkable = [i for i, may in enumerate(may_shrink) if may and fitted[i] > MIN_COLUMN_CHARS]
+        if not shrinkable:
+            return None
+        fitted[max(shrinkable, key=lambda i: fitted[i])] -= 1
+    return fitted
+
+
 def render(result: Result, width: int | None) -> RenderableType:
-    """A table for a terminal of `width` columns (None: as wide as it needs), or one record a line block if too wide."""
-    if width is not None and len(result.names) * (MIN_COLUMN_CHARS + 2) > width:
-        return _records(result, width)
-    table = Table(header_style="bold", show_edge=False, pad_edge=False)
-    for name, kind in zip(result.names, result.types, strict=True):
-        number = _is_number(kind)
-        table.add_column(
-            escape(printable(name)),
-            justify="right" if number else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            # A cut number is a wrong number.
-            min_width=max((len(row[len(table.columns)]) for row in result.rows), default=1) if number else None,
-        )
+    """A table for a terminal of `width` columns (None: as wide as needed), or a line a value if too wide."""
+    numbers = [_is_number(kind) for kind in result.types]
+    names = [printable(name) for name in result.names]
     limit = MAX_CELL_CHARS if width is not None else None
-    for row in result.rows:
-        table.add_row(*(_cell(value, limit) for value in row))
+    cells = [[_cell(value, limit) for value in row] for row in result.rows]
+    natural = [
+        max([cell_len(name), *(cells[r][c].cell_len for r in range(len(cells)))]) for c, name in enumerate(names)
+    ]
+    widths = natural if width is None else fitted_widths(natural, [not number for number in numbers], width)
+    if widths is None:
+        return _records(result, width or MAX_CELL_CHARS)
+    table = Table(header_style="bold", show_edge=False, pad_edge=False)
+    for name, number, column_width in zip(names, numbers, widths, strict=True):
+        justify: Literal["right", "left"] = "right" if number else "left"
+        table.add_column(escape(name), justify=justify, no_wrap=True, overflow="ellipsis", width=column_width)
+    for row in cells:
+        table.add_row(*row)
     return table
 
 
