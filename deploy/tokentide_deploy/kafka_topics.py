@@ -19,7 +19,7 @@ def ensure_topics(
 
     Raises TopicSetupError when the broker refuses, or when topics that must be partitioned alike are not.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
     try:
         present = admin.list_topics(timeout=timeout_s).topics
     except KafkaException as error:

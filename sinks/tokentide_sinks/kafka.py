@@ -56,7 +56,7 @@ def consumer_config(settings: SinkSettings, group: str) -> dict[str, Any]:
 
 def topic_id(bootstrap_servers: str, topic: str, timeout_s: float = 30.0) -> str:
     """A topic's id, which changes when a topic is deleted and made anew. Raises TopicError."""
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
     try:
         description = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)[topic].result()
     except Exception as error:

@@ -37,7 +37,7 @@ class TopicError(Exception):
 
 def usage_topic(bootstrap_servers: str, timeout_s: float = 30.0) -> tuple[str, int]:
     """The usage topic's id, which changes when it is made anew, and its partition count. Raises TopicError."""
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
     future = admin.describe_topics(TopicCollection([topics.USAGE]), request_timeout=timeout_s)[topics.USAGE]
     try:
         description = future.result()

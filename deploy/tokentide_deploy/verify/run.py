@@ -61,7 +61,9 @@ class Verifier:
 
     def _offsets(self) -> dict[int, tuple[int, int]]:
         """Partition -> (low, end) offset of the usage topic, now."""
-        consumer = Consumer({"bootstrap.servers": self._bootstrap_servers, "group.id": "tokentide-verify"})
+        consumer = Consumer(
+            {"bootstrap.servers": self._bootstrap_servers, "group.id": "tokentide-verify", "log_level": 0}
+        )
         try:
             partitions = consumer.list_topics(topics.USAGE, timeout=20).topics[topics.USAGE].partitions
             return {
