@@ -7,9 +7,9 @@ out with its reason and the rest goes on.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,9 @@ import pyarrow.compute as pc
 
 from tokentide_schemas.arrow import EVENT_SCHEMA
 from tokentide_schemas.columns import NO_HASH
-from tokentide_schemas.envelope import Envelope, Reason, Rejection
+from tokentide_schemas.envelope import Envelope
 from tokentide_schemas.event import CLOSED_LABELS, EARLIEST_OCCURRED_AT, MAX_LABEL_CHARS
+from tokentide_schemas.rejections import Reason, Rejection
 
 MAX_CLOCK_SKEW_MS: Final = 10 * 60_000
 """How far a gateway's clock may run ahead of the broker's before its events are refused as being from the future."""
@@ -29,8 +30,12 @@ _LABELS: Final = tuple(f.name for f in EVENT_SCHEMA if pa.types.is_dictionary(f.
 _REQUIRED_LABELS: Final = ("operation", "request_model", "provider")
 _PATTERNS: Final = {"country": re.compile(r"([A-Z]{2})?"), "language": re.compile(r"([a-z]{2})?")}
 _CONTROL: Final = re.compile(r"[\x00-\x1f]")
+_OPEN_LABELS: Final = frozenset(_LABELS) - CLOSED_LABELS.keys() - _PATTERNS.keys() - frozenset(_REQUIRED_LABELS)
+_TOO_LONG: Final = f"String should have at most {MAX_LABEL_CHARS} characters"
+_HAS_CONTROL: Final = "control characters are not allowed"
 
 Mask = npt.NDArray[np.bool_]
+_Refused = dict[str, list[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +77,12 @@ def assemble(envelopes: Sequence[Envelope]) -> Block:
     rejections = [list(e.rejections) for e in envelopes]
     if not tables:
         return Block(EVENT_SCHEMA.empty_table(), index, tuple(0 for _ in envelopes), tuple(map(tuple, rejections)))
-    table = _with_clean_dictionaries(_with_models(concatenate(tables)))
+    table = concatenate(tables)
     appended = np.array([e.record.appended_at_ms for e in envelopes], np.int64)
     bad = np.zeros(table.num_rows, np.bool_)
     first_row = np.concatenate(([0], np.cumsum(counts)))
-    for reason, detail, mask in _failures(table, appended[index]):
+    refused_values = _refused_values(table)
+    for reason, detail, mask in _failures(table, appended[index], refused_values):
         for row in np.flatnonzero(mask & ~bad):
             number = int(index[row])
             place = int(row - first_row[number])
@@ -87,6 +93,8 @@ def assemble(envelopes: Sequence[Envelope]) -> Block:
         keep = ~bad
         table = table.filter(pa.array(keep)).combine_chunks()
         index = index[keep]
+    if table.num_rows:
+        table = _with_models(_with_clean_dictionaries(table, refused_values))
     stored = np.bincount(index, minlength=len(envelopes))
     return Block(table, index, tuple(int(n) for n in stored), tuple(map(tuple, rejections)))
 
@@ -107,11 +115,15 @@ def _with_models(table: pa.Table) -> pa.Table:
     return _replaced(table, "model", filled)
 
 
-def _with_clean_dictionaries(table: pa.Table) -> pa.Table:
-    """Encode labels again whose dictionary repeats a value: ClickHouse refuses such a block as a whole."""
+def _with_clean_dictionaries(table: pa.Table, refused_values: Mapping[str, _Refused]) -> pa.Table:
+    """Encode labels again whose dictionary has what must not go on.
+
+    ClickHouse refuses a block with a repeated value as a whole, and a refused value may be prompt text: no row has it
+    any more, but the dictionary would still carry it to the store.
+    """
     for name in _LABELS:
         column = _column(table, name)
-        if pc.count_distinct(column.dictionary).as_py() != len(column.dictionary):
+        if name in refused_values or pc.count_distinct(column.dictionary).as_py() != len(column.dictionary):
             table = _replaced(table, name, column.cast(pa.utf8()).dictionary_encode())
     return table
 
@@ -122,7 +134,34 @@ def _replaced(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
     return table.set_column(i, field, column.cast(field.type))
 
 
-def _failures(table: pa.Table, appended_ms: npt.NDArray[np.int64]) -> list[tuple[Reason, str, Mask]]:
+def _refused_values(table: pa.Table) -> dict[str, _Refused]:
+    """For each label column with unacceptable values: problem -> their dictionary indices. Rows are not touched."""
+    found: dict[str, _Refused] = {}
+    for name in _LABELS:
+        values = _column(table, name).dictionary
+        if name in _OPEN_LABELS and not _has_long_or_control(values):
+            continue
+        for code, value in enumerate(values.to_pylist()):
+            problem = _label_problem(name, value)
+            if problem:
+                found.setdefault(name, {}).setdefault(problem, []).append(code)
+    return found
+
+
+def _has_long_or_control(texts: pa.StringArray) -> bool:
+    """Some text may be over the limit (in bytes, so also in characters) or has a control character."""
+    _, offsets, data = texts.buffers()
+    if not len(texts) or data is None:
+        return False
+    bounds = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    content = np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]]
+    # In UTF-8 a byte below 32 is a control character and nothing else.
+    return bool(np.diff(bounds).max() > MAX_LABEL_CHARS or (len(content) and content.min() < 32))
+
+
+def _failures(
+    table: pa.Table, appended_ms: npt.NDArray[np.int64], refused_values: Mapping[str, _Refused]
+) -> list[tuple[Reason, str, Mask]]:
     occurred = _column(table, "occurred_at").cast(pa.int64()).to_numpy()
     found: list[tuple[Reason, str, Mask]] = []
 
@@ -154,42 +193,28 @@ def _failures(table: pa.Table, appended_ms: npt.NDArray[np.int64]) -> list[tuple
     if pc.any(nil).as_py():
         check(Reason.INVALID_VALUE, "event_id: the nil UUID identifies nothing", nil.to_numpy(zero_copy_only=False))
     request_id = _column(table, "request_id")
-    if pc.max(pc.binary_length(request_id)).as_py() > MAX_LABEL_CHARS:
-        long = pc.greater(pc.utf8_length(request_id), MAX_LABEL_CHARS)
-        detail = f"request_id: String should have at most {MAX_LABEL_CHARS} characters"
-        check(Reason.INVALID_VALUE, detail, long.to_numpy(zero_copy_only=False))
-    if pc.any(pc.match_substring_regex(request_id, r"[\x00-\x1f]")).as_py():
-        mask = pc.match_substring_regex(request_id, r"[\x00-\x1f]").to_numpy(zero_copy_only=False)
-        check(Reason.INVALID_VALUE, "request_id: control characters are not allowed", mask)
-    for name in _LABELS:
-        _check_label(table, name, check)
+    if _has_long_or_control(request_id):
+        long = pc.greater(pc.utf8_length(request_id), MAX_LABEL_CHARS).to_numpy(zero_copy_only=False)
+        check(Reason.INVALID_VALUE, f"request_id: {_TOO_LONG}", long)
+        control = pc.match_substring_regex(request_id, _CONTROL.pattern).to_numpy(zero_copy_only=False)
+        check(Reason.INVALID_VALUE, f"request_id: {_HAS_CONTROL}", control)
+    for name, problems in refused_values.items():
+        indices = _column(table, name).indices.to_numpy()
+        for problem, codes in problems.items():
+            check(Reason.INVALID_VALUE, f"{name}: {problem}", np.isin(indices, codes))
     return found
 
 
-def _check_label(table: pa.Table, name: str, check: Callable[[Reason, str, Mask], None]) -> None:
-    """Look at the distinct values only; rows are touched when one of them is bad."""
-    column = _column(table, name)
-    refused: dict[str, list[int]] = {}
-    for i, value in enumerate(column.dictionary.to_pylist()):
-        problem = _label_problem(name, value)
-        if problem:
-            refused.setdefault(problem, []).append(i)
-    if refused:
-        indices = column.indices.to_numpy()
-        for problem, codes in refused.items():
-            check(Reason.INVALID_VALUE, f"{name}: {problem}", np.isin(indices, codes))
-
-
-def _label_problem(name: str, value: Any) -> str | None:
+def _label_problem(name: str, value: str) -> str | None:
     allowed = CLOSED_LABELS.get(name)
     if allowed is not None and value not in allowed:
         return f"must be one of {', '.join(sorted(allowed))}"
     if len(value) > MAX_LABEL_CHARS:
-        return f"String should have at most {MAX_LABEL_CHARS} characters"
+        return _TOO_LONG
     if not value and name in _REQUIRED_LABELS:
         return "must not be empty"
     if _CONTROL.search(value):
-        return "control characters are not allowed"
+        return _HAS_CONTROL
     pattern = _PATTERNS.get(name)
     if pattern is not None and not pattern.fullmatch(value):
         return f"must match {pattern.pattern}"

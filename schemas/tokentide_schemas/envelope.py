@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
@@ -18,9 +18,14 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from tokentide_schemas import topics
-from tokentide_schemas.arrow import EVENT_SCHEMA, NAMES, table_from_events
-from tokentide_schemas.columns import TextEnum
-from tokentide_schemas.event import CONTENT_FIELDS, SCHEMA_VERSION, UsageEvent
+from tokentide_schemas.arrow import EVENT_SCHEMA, table_from_events
+from tokentide_schemas.arrow_framing import CONTINUATION
+from tokentide_schemas.arrow_stream import is_canonical, known_columns, plain_rows, read_table
+from tokentide_schemas.event import SCHEMA_VERSION, UsageEvent
+from tokentide_schemas.rejections import EnvelopeError as EnvelopeError
+from tokentide_schemas.rejections import Reason as Reason
+from tokentide_schemas.rejections import Rejection as Rejection
+from tokentide_schemas.rejections import explain as explain
 
 CONTENT_TYPE_ARROW: Final = "application/vnd.apache.arrow.stream"
 CONTENT_TYPE_NDJSON: Final = "application/x-ndjson"
@@ -28,27 +33,11 @@ CONTENT_TYPE_JSON: Final = "application/json"
 
 MAX_EVENTS: Final = 100_000
 """Events in one envelope; more is refused so that one record cannot exhaust a reader's memory."""
+MAX_EVENT_JSON_BYTES: Final = 128 * 1024
+"""One JSON event: twice what an event with every label at its limit takes. Bounds the parser's work on a bad line."""
 MAX_PRODUCER_CHARS: Final = 64
 
-
-class Reason(TextEnum):
-    """Why an event or a whole envelope was not accepted. Every rejection has one; each is a label in metrics."""
-
-    EMPTY = "empty"
-    INVALID_HEADER = "invalid_header"
-    UNSUPPORTED_CONTENT_TYPE = "unsupported_content_type"
-    UNSUPPORTED_SCHEMA = "unsupported_schema"
-    TOO_LARGE = "too_large"
-    COUNT_MISMATCH = "count_mismatch"
-    INVALID_ARROW = "invalid_arrow"
-    INVALID_JSON = "invalid_json"
-    CONTENT_FIELD = "content_field"
-    UNKNOWN_FIELD = "unknown_field"
-    MISSING_FIELD = "missing_field"
-    INVALID_VALUE = "invalid_value"
-    TIMESTAMP_IN_FUTURE = "timestamp_in_future"
-    TIMESTAMP_TOO_OLD = "timestamp_too_old"
-    STORE_REJECTED = "store_rejected"
+_KNOWN_MINOR: Final = int(SCHEMA_VERSION.split(".")[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +49,6 @@ class Record:
     appended_at_ms: int
     value: bytes | None
     headers: Mapping[str, bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """Why something was refused: `row` counts from 0 in the envelope, None for the whole envelope. No input values."""
-
-    reason: Reason
-    detail: str
-    row: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +73,6 @@ class Envelope:
     identity: Identity | None = None
     rejections: tuple[Rejection, ...] = ()
     rows: tuple[int, ...] | None = None
-
-
-class EnvelopeError(Exception):
-    """The whole envelope is refused."""
-
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(detail)
-        self.rejection = Rejection(reason, detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +116,7 @@ def decode(record: Record) -> Envelope:
     try:
         headers = _read_headers(record.headers)
         identity = headers.identity
-        declared = headers.count if headers.count is not None else 1
+        declared = max(headers.count or 1, 1)
         if not record.value:
             raise EnvelopeError(Reason.EMPTY, "the record has no value")
         if len(record.value) > topics.MAX_RECORD_BYTES:
@@ -156,7 +128,9 @@ def decode(record: Record) -> Envelope:
             )
         return envelope
     except EnvelopeError as error:
-        return Envelope(record, None, max(declared, 1), identity, (error.rejection,))
+        # What the sender declared is what it believes acknowledged, so that is what the accounts must show as refused.
+        events = declared if error.events is None or declared > 1 else error.events
+        return Envelope(record, None, events, identity, (error.rejection,))
 
 
 def _decode_value(record: Record, value: bytes, headers: _Headers) -> Envelope:
@@ -164,9 +138,10 @@ def _decode_value(record: Record, value: bytes, headers: _Headers) -> Envelope:
     if content_type == CONTENT_TYPE_ARROW:
         return _decode_arrow(record, value, headers)
     if content_type == CONTENT_TYPE_JSON:
-        return _from_rows(record, [value], headers)
+        return _from_rows(record, [value], 1, headers)
     if content_type == CONTENT_TYPE_NDJSON:
-        return _from_rows(record, [line for line in value.split(b"\n") if line.strip()], headers)
+        lines = [line for line in value.split(b"\n") if line.strip()]
+        return _from_rows(record, lines, len(lines), headers)
     raise EnvelopeError(
         Reason.UNSUPPORTED_CONTENT_TYPE,
         f"send {CONTENT_TYPE_ARROW}, {CONTENT_TYPE_NDJSON} or {CONTENT_TYPE_JSON} in the {topics.HEADER_CONTENT_TYPE} "
@@ -176,10 +151,11 @@ def _decode_value(record: Record, value: bytes, headers: _Headers) -> Envelope:
 
 def _sniff(value: bytes) -> str:
     """Content type of a record without the header: Arrow streams begin with a continuation marker."""
-    if value[:4] == b"\xff\xff\xff\xff":
+    if value.startswith(CONTINUATION):
         return CONTENT_TYPE_ARROW
     if value.lstrip()[:1] == b"{":
-        return CONTENT_TYPE_NDJSON if re.search(rb"}\s*\n\s*{", value) else CONTENT_TYPE_JSON
+        # Possessive, so that long runs of blank lines take linear time.
+        return CONTENT_TYPE_NDJSON if re.search(rb"}[ \t\r]*+\n\s*+{", value) else CONTENT_TYPE_JSON
     return ""
 
 
@@ -199,6 +175,8 @@ def _read_headers(headers: Mapping[str, bytes]) -> _Headers:
     if major != int(SCHEMA_VERSION.split(".")[0]):
         raise EnvelopeError(Reason.UNSUPPORTED_SCHEMA, f"schema {version}; this reader knows {SCHEMA_VERSION}")
     count = text(topics.HEADER_COUNT, r"\d{1,9}")
+    if count is not None and int(count) > MAX_EVENTS:
+        raise EnvelopeError(Reason.TOO_LARGE, f"{topics.HEADER_COUNT} is over the limit of {MAX_EVENTS} events")
     producer = text(topics.HEADER_PRODUCER, rf"[\w.:\-]{{1,{MAX_PRODUCER_CHARS}}}")
     sequence = text(topics.HEADER_SEQUENCE, r"\d{1,18}")
     if (producer is None) != (sequence is None):
@@ -214,56 +192,12 @@ def _read_headers(headers: Mapping[str, bytes]) -> _Headers:
 
 
 def _decode_arrow(record: Record, value: bytes, headers: _Headers) -> Envelope:
-    try:
-        with pa.ipc.open_stream(value) as reader:
-            schema = reader.schema
-            batches = []
-            events = 0
-            for batch in reader:
-                events += batch.num_rows
-                if events > MAX_EVENTS:
-                    raise EnvelopeError(Reason.TOO_LARGE, f"more than {MAX_EVENTS} events in one envelope")
-                # Full validation bounds every offset and dictionary index: a reader must not trust the wire's buffers.
-                batch.validate(full=True)
-                batches.append(batch)
-        table = pa.Table.from_batches(batches, schema)
-    except (pa.ArrowException, ValueError, KeyError, OSError, MemoryError, OverflowError) as error:
-        raise EnvelopeError(Reason.INVALID_ARROW, f"not a readable Arrow stream ({type(error).__name__})") from None
-    if events == 0:
-        raise EnvelopeError(Reason.EMPTY, "the Arrow stream has no rows")
-    if not value.endswith(b"\xff\xff\xff\xff\x00\x00\x00\x00"):
-        # Without the end marker a stream that was cut after a whole batch would pass as a shorter one.
-        raise EnvelopeError(Reason.INVALID_ARROW, "the Arrow stream has no end marker: it was cut off")
-    if schema.equals(EVENT_SCHEMA) and _has_no_unexpected_nulls(table):
-        return Envelope(record, table, events, headers.identity)
-    return _from_foreign_columns(record, table, headers)
-
-
-def _has_no_unexpected_nulls(table: pa.Table) -> bool:
-    for column, schema_field in zip(table.columns, EVENT_SCHEMA, strict=True):
-        if not schema_field.nullable and column.null_count:
-            return False
-        if pa.types.is_dictionary(schema_field.type) and any(chunk.dictionary.null_count for chunk in column.chunks):
-            return False
-    return True
-
-
-def _from_foreign_columns(record: Record, table: pa.Table, headers: _Headers) -> Envelope:
-    """Arrow columns of other types, order or number: read row by row through the model. Slower, and as strict."""
-    unknown = [name for name in table.column_names if name not in NAMES]
-    for name in unknown:
-        if name.lower() in CONTENT_FIELDS:
-            raise EnvelopeError(Reason.CONTENT_FIELD, f"column {_safe(name)} carries content and is never accepted")
-    if unknown and headers.minor <= int(SCHEMA_VERSION.split(".")[1]):
-        raise EnvelopeError(Reason.UNKNOWN_FIELD, f"column {_safe(unknown[0])} is not in schema {SCHEMA_VERSION}")
-    if len(set(table.column_names)) != table.num_columns:
-        raise EnvelopeError(Reason.INVALID_ARROW, "a column name appears twice")
-    known = table.drop_columns(unknown) if unknown else table
-    try:
-        rows = known.to_pylist()
-    except (pa.ArrowException, ValueError, OverflowError) as error:
-        raise EnvelopeError(Reason.INVALID_ARROW, f"unreadable values ({type(error).__name__})") from None
-    return _from_rows(record, [{k: v for k, v in row.items() if v is not None} for row in rows], headers)
+    table = read_table(value, MAX_EVENTS)
+    if is_canonical(table):
+        return Envelope(record, table, table.num_rows, headers.identity)
+    # Columns of other types, order or number go row by row through the model: slower, and as strict.
+    known = known_columns(table, headers.minor > _KNOWN_MINOR)
+    return _from_rows(record, plain_rows(known), table.num_rows, headers)
 
 
 @dataclass(slots=True)
@@ -273,16 +207,19 @@ class _Rows:
     rejections: list[Rejection] = field(default_factory=list)
 
 
-def _from_rows(record: Record, rows: Sequence[bytes | dict[str, Any]], headers: _Headers) -> Envelope:
-    if not rows:
+def _from_rows(record: Record, rows: Iterable[bytes | dict[str, Any]], count: int, headers: _Headers) -> Envelope:
+    if count == 0:
         raise EnvelopeError(Reason.EMPTY, "the record has no events")
-    if len(rows) > MAX_EVENTS:
-        raise EnvelopeError(Reason.TOO_LARGE, f"more than {MAX_EVENTS} events in one envelope")
-    newer = headers.minor > int(SCHEMA_VERSION.split(".")[1])
+    if count > MAX_EVENTS:
+        raise EnvelopeError(Reason.TOO_LARGE, f"{count} events in one envelope; the limit is {MAX_EVENTS}")
     read = _Rows()
     for number, row in enumerate(rows):
+        if isinstance(row, bytes) and len(row) > MAX_EVENT_JSON_BYTES:
+            detail = f"one JSON event is over {MAX_EVENT_JSON_BYTES} bytes: send metadata only, never text"
+            read.rejections.append(Rejection(Reason.TOO_LARGE, detail, number))
+            continue
         try:
-            event = _validate(row, newer)
+            event = _validate(row, headers.minor > _KNOWN_MINOR)
         except ValidationError as error:
             reason, detail = explain(error)
             read.rejections.append(Rejection(reason, detail, number))
@@ -295,11 +232,11 @@ def _from_rows(record: Record, rows: Sequence[bytes | dict[str, Any]], headers: 
         read.numbers.append(number)
     rejections = tuple(read.rejections)
     if not read.events:
-        if len(rows) == 1:
+        if count == 1:
             rejections = (Rejection(rejections[0].reason, rejections[0].detail),)
-        return Envelope(record, None, len(rows), headers.identity, rejections)
-    numbers = None if len(read.numbers) == len(rows) else tuple(read.numbers)
-    return Envelope(record, table_from_events(read.events), len(rows), headers.identity, rejections, numbers)
+        return Envelope(record, None, count, headers.identity, rejections)
+    numbers = None if len(read.numbers) == count else tuple(read.numbers)
+    return Envelope(record, table_from_events(read.events), count, headers.identity, rejections, numbers)
 
 
 def _validate(row: bytes | dict[str, Any], newer: bool) -> UsageEvent:
@@ -307,39 +244,11 @@ def _validate(row: bytes | dict[str, Any], newer: bool) -> UsageEvent:
     try:
         return UsageEvent.model_validate_json(row) if isinstance(row, bytes) else UsageEvent.model_validate(row)
     except ValidationError as error:
-        if not newer or any(item["type"] != "extra_forbidden" for item in error.errors(include_input=False)):
+        if not newer or explain(error)[0] is Reason.CONTENT_FIELD:
             raise
-        if explain(error)[0] is Reason.CONTENT_FIELD:
-            raise
-        return (
-            UsageEvent.model_validate_json(row, extra="ignore")
-            if isinstance(row, bytes)
-            else UsageEvent.model_validate(row, extra="ignore")
-        )
-
-
-def explain(error: ValidationError) -> tuple[Reason, str]:
-    """Reason and message of a model's refusal, most serious first, without any input value."""
-    problems = error.errors(include_input=False, include_url=False, include_context=False)
-    extras = [str(item["loc"][-1]) for item in problems if item["type"] == "extra_forbidden"]
-    for name in extras:
-        if name.lower() in CONTENT_FIELDS:
-            return Reason.CONTENT_FIELD, f"field {_safe(name)} carries content and is never accepted"
-    first = problems[0]
-    if first["type"] == "json_invalid":
-        return Reason.INVALID_JSON, first["msg"]
-    if extras:
-        return Reason.UNKNOWN_FIELD, f"field {_safe(extras[0])} is not in schema {SCHEMA_VERSION}"
-    where = ".".join(_safe(str(part)) for part in first["loc"]) or "the event"
-    if first["type"] == "missing":
-        missing = ", ".join(_safe(str(item["loc"][-1])) for item in problems if item["type"] == "missing")
-        return Reason.MISSING_FIELD, f"required and absent: {missing}"
-    return Reason.INVALID_VALUE, f"{where}: {first['msg']}"
-
-
-def _safe(name: str) -> str:
-    """A field name fit for a message: names are the sender's text, so only plain identifiers are repeated."""
-    return name if re.fullmatch(r"[A-Za-z_][\w.]{0,63}", name) else "(name not shown)"
+    if isinstance(row, bytes):
+        return UsageEvent.model_validate_json(row, extra="ignore")
+    return UsageEvent.model_validate(row, extra="ignore")
 
 
 def derived_event_id(record: Record, row: int) -> UUID:

@@ -14,13 +14,14 @@ from tokentide_schemas import columns as c
 from tokentide_schemas.columns import Column, TextEnum
 
 SCHEMA_VERSION: Final = "1.0"
-"""`tokentide-schema` header: major.minor. Minors only add optional fields."""
+"""`tokentide-schema` header: major.minor. Minors only add optional fields of flat types."""
 
 MAX_LABEL_CHARS: Final = 256
 MAX_COUNT32: Final = 2**32 - 1
 MAX_COUNT16: Final = 2**16 - 1
 EARLIEST_OCCURRED_AT: Final = dt.datetime(2015, 1, 1, tzinfo=dt.UTC)
 """Before this no LLM gateway existed: an older time is a mistaken unit (seconds read as milliseconds)."""
+_DATE_AND_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
 
 
 class Outcome(TextEnum):
@@ -63,13 +64,18 @@ class CostSource(TextEnum):
 
 
 def _instant(value: object) -> object:
-    if isinstance(value, bool | int | float) or (isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d+)?", value)):
-        raise ValueError("give an RFC 3339 time with its zone such as 2026-01-31T12:00:00.123Z, not a number")
-    return value
+    """Numbers, also as text, are refused: their unit would be a guess."""
+    if isinstance(value, dt.datetime) or (isinstance(value, str) and _DATE_AND_TIME.match(value)):
+        return value
+    raise ValueError("give an RFC 3339 time with its zone such as 2026-01-31T12:00:00.123Z, not a number")
 
 
 def _floor_to_ms(value: dt.datetime) -> dt.datetime:
-    return value.astimezone(dt.UTC).replace(microsecond=value.microsecond // 1000 * 1000)
+    try:
+        utc = value.astimezone(dt.UTC)
+    except OverflowError:
+        raise ValueError("the time is outside the calendar in UTC") from None
+    return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
 
 
 def _hash(value: object) -> object:

@@ -50,6 +50,8 @@ class SequenceRuns:
         i = bisect.bisect_right(self.starts, first)
         self.starts.insert(i, first)
         self.ends.insert(i, last)
+        if len(self.starts) > MAX_INTERVALS:
+            del self.starts[0], self.ends[0]
 
 
 @dataclass(slots=True)
@@ -59,10 +61,15 @@ class _Producer:
 
 
 class SeenEnvelopes:
-    """The envelopes that one partition has delivered."""
+    """The envelopes that one partition has delivered.
+
+    Its clock is the newest append time so far. Append times can step back when a partition changes its leader; with
+    the newest one as the clock, when forgotten producers are dropped from memory makes no difference to any answer.
+    """
 
     def __init__(self) -> None:
         self._producers: dict[str, _Producer] = {}
+        self._now_ms = 0
         self._collected_at_ms = 0
 
     def __len__(self) -> int:
@@ -70,32 +77,36 @@ class SeenEnvelopes:
 
     def admit(self, producer_id: str, sequence: int, appended_at_ms: int) -> bool:
         """True for an envelope seen for the first time, False for a repeat. Call in offset order."""
+        self._now_ms = max(self._now_ms, appended_at_ms)
         known = self._producers.get(producer_id)
-        if known is None or known.last_appended_at_ms < appended_at_ms - IDENTITY_HORIZON_MS:
+        if known is None or self._is_forgotten(known):
             known = self._producers[producer_id] = _Producer(appended_at_ms, SequenceRuns())
         known.last_appended_at_ms = max(known.last_appended_at_ms, appended_at_ms)
-        self._collect(appended_at_ms)
+        self._collect()
         return known.runs.add(sequence)
 
     def restore(self, producer_id: str, first: int, last: int, appended_at_ms: int) -> None:
         """Take up a stored run of sequences first..last (recovery); runs of one producer must not overlap."""
+        self._now_ms = max(self._now_ms, appended_at_ms)
         known = self._producers.setdefault(producer_id, _Producer(appended_at_ms, SequenceRuns()))
         known.last_appended_at_ms = max(known.last_appended_at_ms, appended_at_ms)
         known.runs.add_run(first, last)
 
-    def _collect(self, now_ms: int) -> None:
+    def _is_forgotten(self, known: _Producer) -> bool:
+        return known.last_appended_at_ms < self._now_ms - IDENTITY_HORIZON_MS
+
+    def _collect(self) -> None:
         """Drop forgotten producers about once an hour of log time; `admit` would not have used them."""
-        if now_ms - self._collected_at_ms < 3_600_000:
+        if self._now_ms - self._collected_at_ms < 3_600_000:
             return
-        self._collected_at_ms = now_ms
-        limit = now_ms - IDENTITY_HORIZON_MS
-        for producer_id in [name for name, known in self._producers.items() if known.last_appended_at_ms < limit]:
+        self._collected_at_ms = self._now_ms
+        for producer_id in [name for name, known in self._producers.items() if self._is_forgotten(known)]:
             del self._producers[producer_id]
 
     def dump(self) -> dict[str, Any]:
         """State as plain JSON data, for a checkpoint."""
         return {
-            name: [known.last_appended_at_ms, known.runs.starts, known.runs.ends]
+            name: [known.last_appended_at_ms, list(known.runs.starts), list(known.runs.ends)]
             for name, known in self._producers.items()
         }
 
@@ -105,4 +116,6 @@ class SeenEnvelopes:
         seen = cls()
         for name, (last_ms, starts, ends) in data.items():
             seen._producers[name] = _Producer(int(last_ms), SequenceRuns(list(starts), list(ends)))
+            # The newest append time is some remembered producer's, so the clock needs no place of its own.
+            seen._now_ms = max(seen._now_ms, int(last_ms))
         return seen
