@@ -13,8 +13,11 @@ from tokentide_deploy.errors import DeployError
 # Name and one-line help; `commands/<name>.py` (dashes become underscores) has either a function `command` with typer's
 # annotations, or, for a group of commands, a `typer.Typer` named `app`.
 COMMANDS = {
-    "verify": "Prove that everything is accounted for and every rollup is right.",
     "up": "Run the whole platform in this terminal: Kafka, store, stream worker, sinks.",
+    "top": "Watch models and categories by tokens, live.",
+    "sql": "Ask the store anything in SQL, read-only.",
+    "replay": "Send a trace file (CSV or JSON lines) as usage events.",
+    "verify": "Prove that every event is accounted for and every rollup is right.",
 }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -54,38 +55,24 @@ def command(
 
 def show(report: Report, console: Console) -> None:
     """Print the report for people."""
-    table = Table(title="Usage topic: every event accounted for", title_justify="left")
-    for name in ("partition", "records", "events", "stored", "duplicates", "dead letters", "raw rows"):
-        table.add_column(name, justify="right")
-    for a in report.accounts:
-        values = (
-            a.ledger_records,
-            a.ledger_events,
-            a.ledger_stored,
-            a.ledger_duplicates,
-            a.ledger_rejected,
-            a.raw_events,
+    table = Table(title="Usage topic: what became of every event", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("partition", "records", "events", "stored", "repeats", "refused", "raw rows"):
+        table.add_column(name, justify="right", no_wrap=True)
+    rows = [
+        (
+            account.ledger_records,
+            account.ledger_events,
+            account.ledger_stored,
+            account.ledger_duplicates,
+            account.ledger_rejected,
+            account.raw_events,
         )
-        table.add_row(str(a.partition), *(f"{value:,}" for value in values))
-    total = [
-        sum(v)
-        for v in zip(
-            *(
-                (
-                    a.ledger_records,
-                    a.ledger_events,
-                    a.ledger_stored,
-                    a.ledger_duplicates,
-                    a.ledger_rejected,
-                    a.raw_events,
-                )
-                for a in report.accounts
-            ),
-            strict=True,
-        )
+        for account in report.accounts
     ]
+    for account, values in zip(report.accounts, rows, strict=True):
+        table.add_row(str(account.partition), *(f"{value:,}" for value in values))
     table.add_section()
-    table.add_row("all", *(f"{value:,}" for value in total), style="bold")
+    table.add_row("all", *(f"{sum(values):,}" for values in zip(*rows, strict=True)), style="bold")
     console.print(table)
     scope = "all windows" if report.settled else "closed windows (events are flowing)"
     for name, windows in report.cubes.items():
