@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, Final
 from uuid import UUID
 
@@ -126,7 +127,10 @@ class RowBuilder:
         try:
             event = UsageEvent.model_validate(given)
         except ValidationError as error:
-            raise InvalidEventError(*explain(error)) from None
+            reason, detail = explain(error)
+            if reason is Reason.UNKNOWN_FIELD:
+                detail += _did_you_mean(fields)
+            raise InvalidEventError(reason, detail) from None
         return self.from_event(event)
 
     def from_event(self, event: UsageEvent) -> tuple[Row, int]:
@@ -141,6 +145,12 @@ class RowBuilder:
         row[_OCCURRED_AT] = (event.occurred_at - _EPOCH) // _MS
         row[PLACE["event_id"]] = event.event_id.bytes if event.event_id is not None else None
         return row, size
+
+
+def _did_you_mean(fields: Mapping[str, Any]) -> str:
+    """Our own names that are near the unknown ones; the unknown names may be anything and are not repeated."""
+    near = [get_close_matches(name, NAMES, n=1) for name in fields if name not in PLACE]
+    return "".join(f"; did you mean {match[0]}?" for match in near if match)
 
 
 def _spec(name: str) -> tuple[int, int, Any]:
