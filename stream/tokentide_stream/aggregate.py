@@ -6,6 +6,7 @@ that occur are turned back into text.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -125,12 +126,10 @@ def group(cube: Cube, block: Prepared, segment: Ints) -> pl.DataFrame:
     columns = [_chunk(block.table, name) for name in cube.dimensions]
     parts: list[tuple[Ints, int]] = [(window_codes, len(starts)), (segment_codes, len(segments))]
     parts += [(column.indices.to_numpy(), len(column.dictionary)) for column in columns]
+    if math.prod(count for _, count in parts) >= 2**62:
+        return _group_by_text(cube, block, segment)
     key = np.zeros(block.table.num_rows, np.int64)
-    size = 1
     for codes, count in parts:
-        size *= count
-        if size >= 2**62:
-            raise OverflowError(f"cube {cube.name}: too many combinations in one block; process smaller blocks")
         key *= count
         key += codes
     grouped = block.frame.with_columns(pl.Series("key", key)).group_by("key").agg(_MEASURES)
@@ -145,6 +144,17 @@ def group(cube: Cube, block: Prepared, segment: Ints) -> pl.DataFrame:
         "window_start_s", starts[rest // len(segments)] * cube.window_s, dtype=pl.Int64
     )
     return grouped.drop("key").with_columns(decoded.values()).select(list(state_schema(cube)))
+
+
+def _group_by_text(cube: Cube, block: Prepared, segment: Ints) -> pl.DataFrame:
+    """The same sums for a block whose dictionaries are so large that no integer can number the combinations.
+
+    Dictionaries may be full of values that no row uses, so a small envelope is enough to get here.
+    """
+    labels = [pl.Series(name, pl.from_arrow(_chunk(block.table, name).cast(pa.utf8()))) for name in cube.dimensions]
+    starts = pl.Series("window_start_s", block.occurred_ms // (cube.window_s * 1000) * cube.window_s, dtype=pl.Int64)
+    frame = block.frame.with_columns(starts, pl.Series("segment", segment, dtype=pl.Int64), *labels)
+    return frame.group_by(group_keys(cube)).agg(_MEASURES).select(list(state_schema(cube)))
 
 
 def merge(cube: Cube, frames: list[pl.DataFrame]) -> pl.DataFrame:

@@ -74,8 +74,14 @@ class PartitionState:
         return any(c.fresh for c in self._cubes.values())
 
     def apply(self, records: Sequence[Record]) -> int:
-        """Count records that were not counted before; returns how many events were. Call in offset order."""
-        new = [record for record in records if record.offset > self.applied_offset]
+        """Count records that were not counted before; returns how many events were.
+
+        Call in offset order; records that come again, in this call or in a later one, are passed over.
+        """
+        new: list[Record] = []
+        for record in records:
+            if record.offset > (new[-1].offset if new else self.applied_offset):
+                new.append(record)
         if not new:
             return 0
         envelopes = [self._once(decode(record)) for record in new]

@@ -5,6 +5,7 @@ It also holds what exactness rests on: rows of one key and version never differ,
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -33,7 +34,7 @@ class ReplacingTable:
     def assert_versions_never_decrease(self) -> None:
         for key, known in self._versions.items():
             ordered = [known[version] for version in sorted(known)]
-            for before, after in zip(ordered, ordered[1:], strict=False):
+            for before, after in itertools.pairwise(ordered):
                 less = [name for name in before if name not in SIGNED and after[name] < before[name]]
                 assert not less, f"{key}: {less} went down from one version to the next"
 

@@ -8,21 +8,27 @@ from dataclasses import dataclass, field
 
 from hypothesis import given
 from hypothesis import strategies as st
-
 from tests.stream.oracle import account, plain, without_segments
 from tests.stream.replacing import ReplacingTable, rows_of
 from tests.stream.worlds import CUBES, GROUPINGS, PartitionLog, World, cases, partition_logs, worlds
+
 from tokentide_stream import checkpoint
 from tokentide_stream.partition import Changes, PartitionState
 
+KINDS = {
+    "apply": 3,
+    "flush": 2,
+    "checkpoint": 2,
+    "crash": 1,
+    "crash in flush": 1,
+    "read again": 1,
+    "read twice": 1,
+    "rebalance": 1,
+    "zombie": 1,
+    "zombie checkpoint": 1,
+}
 STEPS = st.lists(
-    st.tuples(
-        st.sampled_from(
-            ["apply", "apply", "apply", "flush", "flush", "checkpoint", "checkpoint", "crash", "crash in flush"]
-            + ["read again", "rebalance", "zombie", "zombie checkpoint"]
-        ),
-        st.integers(0, 4),
-    ),
+    st.tuples(st.sampled_from([kind for kind, weight in KINDS.items() for _ in range(weight)]), st.integers(0, 4)),
     max_size=14,
 )
 
@@ -88,6 +94,11 @@ class Simulation:
             self.replica = self.recovered(amount)
         elif kind == "read again":
             self.apply(self.replica, amount, again=amount + 1)
+        elif kind == "read twice":
+            start = self.replica.position
+            self.replica.position = min(len(self.log.records), start + amount)
+            batch = self.log.records[start : self.replica.position]
+            self.replica.state.apply([*batch, *batch])
         elif kind == "rebalance":
             self.zombies.append(self.replica)
             self.replica = self.recovered(amount)

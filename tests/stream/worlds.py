@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-
 from tests.stream.oracle import MAX_AHEAD_MS, YEAR_2015_MS, Grouping, Logged
+
 from tokentide_schemas.arrow import table_from_events
 from tokentide_schemas.cubes import MODEL_CUBE, Cube
 from tokentide_schemas.envelope import (
@@ -122,8 +122,10 @@ def _event(draw: st.DrawFn, appended_ms: int) -> dict[str, Any]:
 
 # Mostly forward; now and then the broker's clock is set back, an hour passes, or a producer is silent past the horizon.
 STEPS_MS = st.sampled_from(
-    [0, 1, 500, 10_000, 30_000, MINUTE_MS, MINUTE_MS, 2 * MINUTE_MS, 5 * MINUTE_MS, 60 * MINUTE_MS]
-    + [-45_000, -10 * MINUTE_MS, 8 * DAY_MS]
+    [
+        *(0, 1, 500, 10_000, 30_000, MINUTE_MS, MINUTE_MS, 2 * MINUTE_MS, 5 * MINUTE_MS, 60 * MINUTE_MS),
+        *(-45_000, -10 * MINUTE_MS, 8 * DAY_MS),
+    ]
 )
 IDENTITIES = st.one_of(st.none(), st.tuples(st.sampled_from(["gw-a", "gw-b"]), st.integers(0, 7)))
 FORMS = st.sampled_from(["arrow", "arrow", "arrow", "other arrow", "ndjson", "json"])
