@@ -103,9 +103,25 @@ def _read_csv(path: Path, names: tuple[str, ...]) -> Iterator[tuple[RawRows, lis
             kept += batch.num_rows
             columns = {name: batch.column(place) for place, name in enumerate(batch.schema.names)}
             problems, fresh[:] = list(fresh), []
-            yield RawRows(lines, columns), problems
+            yield _without_blank_lines(path, RawRows(lines, columns)), problems
         if fresh:
             yield RawRows(np.zeros(0, np.int64), {name: pa.array([], pa.utf8()) for name in names}), fresh
+
+
+def _without_blank_lines(path: Path, rows: RawRows) -> RawRows:
+    """Arrow gives a blank line as a row of nulls, as it does a row of empty values; only the former is no row."""
+    is_empty = np.ones(len(rows.lines), np.bool_)
+    for column in rows.columns.values():
+        is_empty &= column.is_null().to_numpy(zero_copy_only=False)
+    if not is_empty.any():
+        return rows
+    suspects = set(rows.lines[is_empty].tolist())
+    with _open(path) as file:
+        head = islice(enumerate(file, start=1), max(suspects))
+        blank = [number for number, line in head if number in suspects and not line.strip()]
+    keep = ~np.isin(rows.lines, blank)
+    mask = pa.array(keep)
+    return RawRows(rows.lines[keep], {name: column.filter(mask) for name, column in rows.columns.items()})
 
 
 def _csv_problem(path: Path, names: tuple[str, ...], error: Exception) -> str:

@@ -92,6 +92,8 @@ class TrafficModel:
         speed = {model: fixed.lognormal(0, 0.4) for model in sorted({cell.model.id for cell in cells})}
         self._slowness = np.array([speed[cell.model.id] for cell in cells], np.float32)
         self._rates, self._tier_from = _price_tables(cells)
+        self._request_fees = np.array([cell.price.per_request_nanousd if cell.price else 0 for cell in cells])
+        self._tool_call_fees = np.array([cell.price.per_tool_call_nanousd if cell.price else 0 for cell in cells])
         self._priced = np.array([cell.price is not None for cell in cells])
         self._subcategory_names, self._subcategory_tables = _subcategories(
             self.table["subcategories"], [cell.category for cell in cells]
@@ -119,6 +121,7 @@ class TrafficModel:
         columns: dict[str, Any] = {f"{name}_tokens": column for name, column in tokens.items()}
         columns |= self._who(draw) | self._speeds(draw, cell, tokens, failed)
         priced = self._priced[cell] & reported
+        tool_calls = np.where(called, 1 + (cell & 1), 0)
         unlabelled = draw.below(float(self.table["requests"]["unlabelled"]))
         times = start_ms + (np.arange(n, dtype=np.int64) * span_ms) // max(n, 1)
         model = self._model.take(cell)
@@ -137,7 +140,7 @@ class TrafficModel:
             "subcategory": self._subcategory(draw, cell, unlabelled),
             "category_source": Labels(("none", "gateway")).take((~unlabelled).astype(np.int16)),
             "usage_reported": reported,
-            "cost_nanousd": pa.array(self._cost(cell, tokens), pa.int64(), mask=~priced),
+            "cost_nanousd": pa.array(self._cost(cell, tokens, tool_calls), pa.int64(), mask=~priced),
             "cost_source": Labels(("unknown", "computed")).take(priced.astype(np.int16)),
             "price_version": self._price_version.take(np.where(priced, cell, -1), offset=1),
             "is_byok": draw.below(float(self.table["requests"]["byok"])),
@@ -146,7 +149,7 @@ class TrafficModel:
             "http_status": self._results.http_status[kind],
             "finish_reason": self._results.finish_reasons.take(finish),
             "tools_offered": np.where(called, 6, 0),
-            "tool_calls": np.where(called, 1 + (cell & 1), 0),
+            "tool_calls": tool_calls,
         }
         return event_batch(n, columns)
 
@@ -170,7 +173,7 @@ class TrafficModel:
             "output_reasoning": reasoning,
         }
 
-    def _cost(self, cell: Any, tokens: Mapping[str, Ints]) -> Ints:
+    def _cost(self, cell: Any, tokens: Mapping[str, Ints], tool_calls: Ints) -> Ints:
         """As `catalogue.cost_nanousd`: in millionths of a nano-USD, rounded once, halves up. Fits 64 bits by far."""
         context = tokens["input_uncached"] + tokens["input_cache_read"] + tokens["input_cache_write"]
         tier = np.zeros(len(context), np.int64)
@@ -181,7 +184,8 @@ class TrafficModel:
         for place, bucket in enumerate(TOKEN_BUCKETS):
             if bucket in tokens:
                 millionths += tokens[bucket] * self._rates[place][flat]
-        cost: Ints = millionths // _NANOUSD_UNIT
+        fees = self._request_fees[cell] + tool_calls * self._tool_call_fees[cell]
+        cost: Ints = millionths // _NANOUSD_UNIT + fees
         return cost
 
     def _who(self, draw: Randoms) -> dict[str, Any]:
