@@ -7,7 +7,16 @@ import re
 from typing import Annotated, Any, Final, get_args
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic.fields import FieldInfo
 
 from tokentide_schemas import columns as c
@@ -110,7 +119,10 @@ Label = Annotated[_Text, c.LABEL]
 RequiredLabel = Annotated[_Text, StringConstraints(min_length=1), c.LABEL]
 WideLabel = Annotated[_Text, c.WIDE_LABEL]
 Text = Annotated[_Text, c.TEXT]
-Hash = Annotated[bytes, BeforeValidator(_hash), Field(min_length=16, max_length=16), c.HASH16]
+_HASH_IN_JSON: Final = {"anyOf": [{"type": "string", "pattern": "^([0-9a-fA-F]{32})?$"}, {"type": "null"}]}
+Hash = Annotated[
+    bytes, BeforeValidator(_hash), Field(min_length=16, max_length=16), WithJsonSchema(_HASH_IN_JSON), c.HASH16
+]
 Tokens = Annotated[int, Field(ge=0, le=MAX_COUNT32), c.COUNT32]
 Instant = Annotated[AwareDatetime, BeforeValidator(_instant), AfterValidator(_floor_to_ms), c.INSTANT_MS]
 EventId = Annotated[UUID, BeforeValidator(_uuid), AfterValidator(_not_nil), c.UUID16]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import re
+import sys
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 from tokentide_schemas.clickhouse import statements
@@ -21,6 +24,8 @@ HISTORY: Final = """CREATE TABLE IF NOT EXISTS schema_migrations
 )
 ENGINE = ReplacingMergeTree
 ORDER BY number"""
+
+FIRST_FILE: Final = "0001_first_light.sql"
 
 
 class MigrationError(Exception):
@@ -93,3 +98,21 @@ def migrate(store: Store) -> list[Migration]:
             f"({migration.number}, '{migration.name}', '{migration.sha256}')"
         )
     return todo
+
+
+def main(arguments: list[str]) -> int:
+    """`--write` renders the first migration into its file; without it, status 1 says that the file is stale."""
+    parser = argparse.ArgumentParser(prog="python -m tokentide_sinks.migrate", description=main.__doc__)
+    parser.add_argument("--write", action="store_true", help="write the file; only until the first release")
+    path = Path(__file__).parent / "migrations" / FIRST_FILE
+    if parser.parse_args(arguments).write:
+        path.write_text(render_first())
+        return 0
+    if path.read_text() != render_first():
+        sys.stderr.write(f"migrations/{FIRST_FILE} is stale: run python -m tokentide_sinks.migrate --write\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
