@@ -169,11 +169,18 @@ class RollupWorker:
         if state.is_dirty or now - part.progress_at >= self.settings.stream_checkpoint_interval_s:
             await self.outlet.send_rollups(number, self._records(number, part, now))
             part.progress_at = now
-        if not with_checkpoint or state.applied_offset == part.checkpointed_offset:
+        if not with_checkpoint:
             return
         done, part.unacknowledged = part.unacknowledged, []
-        value = checkpoint.dump(state, self.epoch)
-        offset = state.applied_offset
+        if state.applied_offset != part.checkpointed_offset:
+            await self._checkpoint(number, part)
+        # Without a new checkpoint these came again and the one that was recovered includes them.
+        for event in done:
+            event.ack()
+
+    async def _checkpoint(self, number: int, part: _Partition) -> None:
+        value = checkpoint.dump(part.state, self.epoch)
+        offset = part.state.applied_offset
         if len(value) > topics.MAX_CHECKPOINT_BYTES:
             raise checkpoint.CheckpointError(
                 f"partition {number}: the checkpoint has {len(value)} bytes, the topic takes "
@@ -181,8 +188,6 @@ class RollupWorker:
             )
         await self.outlet.write_checkpoint(number, b"%d/" % number + self.incarnation.encode(), value)
         part.checkpointed_offset = offset
-        for event in done:
-            event.ack()
         stale, part.stale_keys = part.stale_keys, []
         for key in stale:
             await self.outlet.write_checkpoint(number, key, None)

@@ -1,0 +1,155 @@
+"""The worker's promises, one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from tests.stream.builders import at
+from tests.stream.cluster import Cluster, CrashError, Event
+from tests.stream.worlds import PartitionLog, World
+
+from tokentide_schemas import topics
+from tokentide_schemas.envelope import Record
+from tokentide_schemas.rollups import HEADER_KIND, KIND_PARTIALS, KIND_PROGRESS
+from tokentide_stream import worker as worker_module
+from tokentide_stream.checkpoint import CheckpointError
+
+
+def cluster_of(*records: Record) -> Cluster:
+    return Cluster(World(60, (PartitionLog(0, records, ()),)))
+
+
+def run(scenario: Callable[[Cluster], object], *records: Record) -> Cluster:
+    cluster = cluster_of(*records)
+
+    async def live() -> None:
+        await scenario(cluster)  # type: ignore[misc]
+
+    asyncio.run(live())
+    return cluster
+
+
+def kinds(cluster: Cluster) -> list[bytes]:
+    return [headers[HEADER_KIND] for headers, _ in cluster.broker.rollups.get(0, [])]
+
+
+def test_rows_come_before_the_progress_report_that_covers_them() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        await cluster.members[0].read(0, 2)
+        await cluster.members[0].worker.finish()
+
+    cluster = run(scenario, at(0, 0), at(1, 1))
+    assert kinds(cluster) == [KIND_PARTIALS, KIND_PARTIALS, KIND_PROGRESS]
+
+
+def test_nothing_is_acknowledged_before_the_checkpoint_interval_is_over() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        member = cluster.members[0]
+        await member.read(0, 1)
+        cluster.now_s += 1
+        await member.worker.step()
+        assert kinds(cluster) == [KIND_PARTIALS, KIND_PARTIALS, KIND_PROGRESS]
+        assert cluster.broker.committed == {}
+        cluster.now_s += 3
+        await member.worker.step()
+        assert cluster.broker.committed == {0: 1}
+
+    run(scenario, at(0, 0))
+
+
+def test_a_failed_write_of_rows_ends_the_step_without_checkpoint_or_acknowledgement() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        member = cluster.members[0]
+        await member.read(0, 1)
+        member.outlet.fuse = 1
+        with pytest.raises(CrashError):
+            await member.worker.finish()
+
+    cluster = run(scenario, at(0, 0))
+    assert (cluster.broker.checkpoints.get(0), cluster.broker.committed) == (None, {})
+
+
+def test_envelopes_that_the_recovered_checkpoint_includes_are_acknowledged_without_new_ones() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        first = cluster.members[0]
+        await first.read(0, 2)
+        first.outlet.fuse, first.outlet.write_before_death = 3, True
+        with pytest.raises(CrashError):
+            await first.worker.finish()
+        assert cluster.broker.furthest_checkpoint(0) == 1
+        assert cluster.broker.committed == {}
+        cluster.replace(0, 0)
+        await cluster.members[0].read(0, 2)
+        await cluster.members[0].worker.finish()
+        assert cluster.broker.committed == {0: 2}
+        assert cluster.members[0].worker.events_total == 0
+
+    run(scenario, at(0, 0), at(1, 1))
+
+
+def test_a_new_incarnation_removes_the_checkpoints_of_those_before_it_after_its_own() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        await cluster.members[0].read(0, 1)
+        await cluster.members[0].worker.finish()
+        before = set(cluster.broker.checkpoints[0])
+        cluster.replace(0, 0)
+        await cluster.members[0].read(0, 1)
+        await cluster.members[0].worker.finish()
+        after = set(cluster.broker.checkpoints[0])
+        assert len(before) == len(after) == 1 and before != after
+
+    run(scenario, at(0, 0), at(1, 1))
+
+
+def test_a_checkpoint_of_a_topic_that_was_made_anew_is_not_used() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        await cluster.members[0].read(0, 1)
+        await cluster.members[0].worker.finish()
+        cluster.replace(0, 1)
+        cluster.members[0].worker.epoch = "epoch-2"
+        await cluster.members[0].read(0, 1)
+        await cluster.members[0].worker.finish()
+        assert cluster.members[0].worker.events_total == 1
+
+    run(scenario, at(0, 0))
+
+
+def test_a_partition_that_was_taken_away_leaves_nothing_behind() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        member = cluster.members[0]
+        await member.read(0, 2)
+        member.revoke(0)
+        await member.worker.finish()
+        assert member.worker.status()["partitions"] == 0
+
+    assert kinds(run(scenario, at(0, 0), at(1, 1))) == []
+
+
+def test_a_checkpoint_that_the_topic_would_refuse_is_said_before_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module.topics, "MAX_CHECKPOINT_BYTES", 10)
+
+    async def scenario(cluster: Cluster) -> None:
+        await cluster.members[0].read(0, 1)
+        with pytest.raises(CheckpointError, match=r"partition 0: the checkpoint has \d+ bytes, the topic takes 10"):
+            await cluster.members[0].worker.finish()
+
+    assert topics.MAX_CHECKPOINT_BYTES == 10
+    assert run(scenario, at(0, 0)).broker.committed == {}
+
+
+def test_the_status_counts_events_lag_and_groups() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        await cluster.members[0].worker.receive(Event(cluster.members[0], at(0, 0, 61)))
+        await cluster.members[0].worker.step()
+        assert cluster.members[0].worker.status() == {
+            "applied_events_total": 2,
+            "lag_records": 1,
+            "open_groups": 3,
+            "late_events": 0,
+            "duplicate_envelopes": 0,
+            "partitions": 1,
+        }
+
+    run(scenario, at(0, 0, 61), at(1, 2))
