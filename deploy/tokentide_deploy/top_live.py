@@ -27,6 +27,7 @@ from tokentide_deploy.top_query import (
     complete_end_sql,
     extent_from,
     extent_sql,
+    filling_window,
     groups_from,
     groups_sql,
     rolling_window,
@@ -67,6 +68,13 @@ def read_frame(query: Callable[[str], Rows], options: TopOptions, now: dt.dateti
     groups = groups_from(query(groups_sql(window, options.dimensions)), options.dimensions) if window else {}
     if not any(sums.requests for found in groups.values() for sums in found.values()):
         extent = extent_from(query(extent_sql())[0])
+        now_s = int(now.timestamp())
+        if window is not None and window.is_rolling and extent is not None and extent.end_s > now_s:
+            # Events have only just begun to come: show them now rather than when their minute is over.
+            recent = extent_from(query(extent_sql(window.from_s))[0])
+            if recent is not None:
+                window = filling_window(recent, now_s)
+                groups = groups_from(query(groups_sql(window, options.dimensions)), options.dimensions)
     return Frame(now, window, groups, extent)
 
 

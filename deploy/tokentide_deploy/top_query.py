@@ -126,6 +126,13 @@ def stored_window(extent: Extent, since_s: int | None) -> Window:
     return Window(extent.first_s, extent.end_s, float(extent.stored_minutes), None, title, is_rolling=False)
 
 
+def filling_window(extent: Extent, now_s: int) -> Window:
+    """What is stored since events began to come, when no minute is complete yet; rates are over the time so far."""
+    seconds = max(1, min(now_s, extent.end_s) - extent.first_s)
+    title = f"first events, {_clock(extent.first_s)} and still filling"
+    return Window(extent.first_s, extent.end_s, seconds / MINUTE_S, None, title, is_rolling=True)
+
+
 def groups_sql(window: Window, dimensions: Sequence[Dimension]) -> str:
     """Rows (dimension, name, sums in the order of `Sums`) of the window, from one reading of the rollup."""
     entries = ", ".join(f"('{name}', {LABELS[name]})" for name in dimensions)
