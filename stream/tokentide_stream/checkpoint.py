@@ -83,7 +83,10 @@ def load(value: bytes, cubes: Sequence[Cube], allowed_lateness_s: int) -> Partit
 
 def _read(value: bytes) -> tuple[dict, bytes]:  # type: ignore[type-arg]
     try:
-        plain = zstandard.ZstdDecompressor().decompressobj().decompress(value)
+        decoder = zstandard.ZstdDecompressor().decompressobj()
+        plain = decoder.decompress(value)
+        if not decoder.eof:
+            raise ValueError("it was cut off")
         (length,) = _LENGTH.unpack_from(plain)
         head = json.loads(plain[_LENGTH.size : _LENGTH.size + length])
     except (zstandard.ZstdError, struct.error, ValueError) as error:

@@ -71,16 +71,18 @@ def account(log: Iterable[Logged], groupings: Sequence[Grouping], lateness_s: in
     """Count one partition's log."""
     truth = Truth({g.name: defaultdict(Counter) for g in groupings})
     delivered: dict[str, tuple[int, set[int]]] = {}
+    clock_ms = 0
     for record in log:
         truth.stored[record.offset] = 0
         if not record.readable or all(event.get("defect") for event in record.events):
             continue
         if record.producer is not None:
             assert record.sequence is not None
+            # The log's own clock is the newest append time; a producer silent for too long by it is unknown again.
+            clock_ms = max(clock_ms, record.appended_ms)
             last_ms, numbers = delivered.get(record.producer, (record.appended_ms, set()))
-            if record.appended_ms - last_ms > FORGET_PRODUCER_AFTER_MS:
-                numbers = set()
-                last_ms = record.appended_ms
+            if clock_ms - last_ms > FORGET_PRODUCER_AFTER_MS:
+                last_ms, numbers = record.appended_ms, set()
             repeated = record.sequence in numbers
             delivered[record.producer] = (max(last_ms, record.appended_ms), numbers | {record.sequence})
             if repeated:

@@ -124,7 +124,7 @@ def _event(draw: st.DrawFn, appended_ms: int) -> dict[str, Any]:
 STEPS_MS = st.sampled_from(
     [
         *(0, 1, 500, 10_000, 30_000, MINUTE_MS, MINUTE_MS, 2 * MINUTE_MS, 5 * MINUTE_MS, 60 * MINUTE_MS),
-        *(-45_000, -10 * MINUTE_MS, 8 * DAY_MS),
+        *(-45_000, -10 * MINUTE_MS, -2 * DAY_MS, 8 * DAY_MS),
     ]
 )
 IDENTITIES = st.one_of(st.none(), st.tuples(st.sampled_from(["gw-a", "gw-b"]), st.integers(0, 7)))
