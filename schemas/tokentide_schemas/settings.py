@@ -6,12 +6,16 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 SettingsT = TypeVar("SettingsT", bound="PlatformSettings")
+
+
+def _paths(value: object) -> object:
+    return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
 
 
 class PlatformSettings(BaseSettings):
@@ -21,7 +25,11 @@ class PlatformSettings(BaseSettings):
 
     kafka_bootstrap_servers: str = Field(description="host:port[,host:port] of the Kafka brokers.")
     clickhouse_url: str = Field("", description="http[s]://user:password@host:port/database of ClickHouse.")
+    catalogue_paths: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths)] = Field(
+        (), description="Files or folders with your own models and prices, later ones win, separated like PATH."
+    )
     data_dir: Path = Field(Path(), description="Where the process may keep files.")
+    cubes_file: Path | None = Field(None, description="TOML file with cubes of your own, the same for every process.")
     ready_file: Path | None = Field(None, description="Written once the process does its work.")
     status_file: Path | None = Field(None, description="Rewritten about once a second with counters as JSON.")
 

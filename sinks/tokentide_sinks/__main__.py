@@ -9,6 +9,7 @@ import sys
 import threading
 from typing import Any
 
+from tokentide_schemas.catalogue import CatalogueError
 from tokentide_schemas.settings import load_settings, write_json_atomically
 from tokentide_sinks.events_sink import EventsSink
 from tokentide_sinks.kafka import TopicError
@@ -41,7 +42,7 @@ def main(arguments: list[str]) -> int:
     try:
         store = Store(settings.clickhouse_url)
         SINKS[arguments[0]](settings, store, stop).run(on_ready, on_tick)
-    except (TopicError, StoreMisconfiguredError) as error:
+    except (TopicError, StoreMisconfiguredError, CatalogueError) as error:
         sys.stderr.write(f"tokentide {arguments[0]} sink: {error}\n")
         return 1
     return 0

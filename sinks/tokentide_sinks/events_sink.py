@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from tokentide_schemas import topics
+from tokentide_schemas.catalogue import load_catalogue
 from tokentide_schemas.envelope import Record
 from tokentide_schemas.event import TOKEN_BUCKETS
 from tokentide_schemas.identity import SeenEnvelopes
@@ -55,6 +56,8 @@ class EventsSink:
         self._store = store
         self._stop = stop
         self._clock = clock
+        self._pricer = load_catalogue(settings.catalogue_paths)
+        log.info("costs by catalogue %s", self._pricer.version)
         self._epoch = topic_id(settings.kafka_bootstrap_servers, topics.USAGE)
         self._consumer = Consumer(consumer_config(settings, GROUP_EVENTS))
         self._letters = Producer(
@@ -102,6 +105,7 @@ class EventsSink:
         """Counters since the start of the process, and the lag in records."""
         return {
             "component": "events-sink",
+            "catalogue_version": self._pricer.version,
             "updated_at_ms": int(self._clock() * 1000),
             "stored_events_total": self.stored_events,
             "stored_tokens_total": self.stored_tokens,
@@ -229,7 +233,7 @@ class EventsSink:
         ledgers, letters = [], []
         batches = []
         for number, (records, span) in work.items():
-            batch = rows.judge(records, self._partitions[number].seen)
+            batch = rows.judge(records, self._partitions[number].seen, self._pricer)
             batches.append(batch)
             if batch.block.table.num_rows:
                 block = rows.event_rows(batch, topics.USAGE, number, now_ms)

@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from tokentide_schemas.block import Block, assemble
+from tokentide_schemas.catalogue import Catalogue
+from tokentide_schemas.costing import with_computed_costs
 from tokentide_schemas.envelope import Envelope, Record, Rejection, decode
 from tokentide_schemas.identity import SeenEnvelopes
 
@@ -42,8 +44,11 @@ class Batch:
     fates: tuple[Fate, ...]
 
 
-def judge(records: Sequence[Record], seen: SeenEnvelopes) -> Batch:
-    """Decode records in offset order and settle each one's fate. Changes `seen`."""
+def judge(records: Sequence[Record], seen: SeenEnvelopes, pricer: Catalogue | None = None) -> Batch:
+    """Decode records in offset order and settle each one's fate. Changes `seen`.
+
+    `pricer` gives the costs that no producer reported; without one they stay unknown.
+    """
     envelopes: list[Envelope] = []
     marks: list[tuple[bool, bool]] = []
     for record in records:
@@ -58,6 +63,8 @@ def judge(records: Sequence[Record], seen: SeenEnvelopes) -> Batch:
         envelopes.append(envelope)
         marks.append((duplicate, admitted))
     block = assemble(envelopes)
+    if pricer is not None:
+        block = with_computed_costs(block, pricer)
     fates = tuple(
         Fate(envelope, duplicate, admitted, stored, rejections)
         for envelope, (duplicate, admitted), stored, rejections in zip(

@@ -12,20 +12,21 @@ import sys
 import faust
 import uvloop
 
+from tokentide_schemas.catalogue import CatalogueError
 from tokentide_schemas.settings import load_settings
 from tokentide_stream.app import TopicError, build_app
 from tokentide_stream.settings import StreamSettings
 
 
 def main() -> int:
-    """Run until stopped by a signal. Status 2 for wrong settings, 1 when Kafka is not as needed."""
+    """Run until stopped by a signal. Status 2 for wrong settings, 1 when Kafka or the catalogue is not as needed."""
     settings = load_settings(StreamSettings)
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
         app = build_app(settings)
-    except TopicError as error:
+    except (TopicError, CatalogueError) as error:
         sys.stderr.write(f"tokentide worker: {error}\n")
         return 1
     worker = faust.Worker(app, loop=loop, loglevel="info", redirect_stdouts=False)

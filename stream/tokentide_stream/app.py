@@ -1,7 +1,7 @@
 """The Faust application: a source of envelopes, a table of checkpoints, a sink of rollups, around `RollupWorker`.
 
 Faust gives group membership, the recovered table and acknowledged sends. What it counts, publishes and acknowledges is
-decided in worker.py; the reasons for each setting here are measured facts about Faust 0.15.3.
+decided in worker.py.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from confluent_kafka.admin import AdminClient
 from faust.types import TP
 
 from tokentide_schemas import topics
+from tokentide_schemas.catalogue import load_catalogue
 from tokentide_schemas.cubes import CUBES, Cube
 from tokentide_schemas.settings import write_json_atomically
+from tokentide_stream.faust_options import faust_options
 from tokentide_stream.settings import StreamSettings
 from tokentide_stream.worker import RollupWorker
 
@@ -32,17 +34,17 @@ EXIT_FAILED = 70
 
 
 class TopicError(Exception):
-    """The usage topic is not as the worker needs it."""
+    """A topic is not as the worker needs it."""
 
 
-def usage_topic(bootstrap_servers: str, timeout_s: float = 30.0) -> tuple[str, int]:
-    """The usage topic's id, which changes when it is made anew, and its partition count. Raises TopicError."""
+def topic_facts(bootstrap_servers: str, topic: str, timeout_s: float = 30.0) -> tuple[str, int]:
+    """A topic's id, which changes when it is made anew, and its partition count. Raises TopicError."""
     admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
-    future = admin.describe_topics(TopicCollection([topics.USAGE]), request_timeout=timeout_s)[topics.USAGE]
+    future = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)[topic]
     try:
         description = future.result()
     except Exception as error:
-        raise TopicError(f"cannot read topic {topics.USAGE} on {bootstrap_servers}: {error}") from error
+        raise TopicError(f"cannot read topic {topic} on {bootstrap_servers}: {error}") from error
     return str(description.topic_id), len(description.partitions)
 
 
@@ -101,35 +103,13 @@ class FaustOutlet:
 
 
 def build_app(settings: StreamSettings, cubes: Sequence[Cube] = CUBES) -> StreamApp:
-    """The application, not started. Raises TopicError when the usage topic cannot be read."""
-    epoch, partitions = usage_topic(settings.kafka_bootstrap_servers)
+    """The application, not started. Raises TopicError and CatalogueError."""
+    catalogue = load_catalogue(settings.catalogue_paths)
+    log.info("costs by catalogue %s", catalogue.version)
+    epoch, partitions = topic_facts(settings.kafka_bootstrap_servers, topics.USAGE)
     app = StreamApp(
         topics.STREAM_APP_ID,
-        broker=";".join(f"kafka://{server}" for server in settings.kafka_bootstrap_servers.split(",")),
-        store="memory://",
-        datadir=str(settings.data_dir / "faust"),
-        key_serializer="raw",
-        value_serializer="raw",
-        web_enabled=False,
-        topic_disable_leader=True,
-        topic_partitions=partitions,
-        # Envelopes are large: a short buffer bounds memory, and under pressure Faust sleeps a whole second anyway.
-        stream_buffer_maxsize=64,
-        stream_wait_empty=False,
-        # Faust commits inline in the fetch loop every N messages; the interval alone is enough here.
-        broker_commit_every=1_000_000_000,
-        broker_commit_interval=1.0,
-        # A killed worker holds its partitions until its session ends.
-        broker_session_timeout=settings.kafka_session_timeout_s,
-        broker_heartbeat_interval=settings.kafka_session_timeout_s / 3,
-        broker_max_poll_interval=300.0,
-        consumer_max_fetch_size=topics.MAX_CHECKPOINT_BYTES,
-        consumer_auto_offset_reset="earliest",
-        producer_linger=0.02,
-        producer_max_batch_size=262_144,
-        producer_max_request_size=topics.MAX_CHECKPOINT_BYTES,
-        producer_compression_type="lz4",
-        producer_acks=-1,
+        **faust_options(settings, partitions),
     )
     usage = app.topic(topics.USAGE, key_serializer="raw", value_serializer="raw", partitions=partitions)
     rollups = app.topic(topics.ROLLUPS, key_serializer="raw", value_serializer="raw", partitions=partitions)
@@ -139,20 +119,20 @@ def build_app(settings: StreamSettings, cubes: Sequence[Cube] = CUBES) -> Stream
         key_type=bytes,
         value_type=bytes,
     )
-    worker = RollupWorker(settings, cubes, epoch, FaustOutlet(app, table, rollups, topics.USAGE))
+    worker = RollupWorker(settings, cubes, epoch, FaustOutlet(app, table, rollups, topics.USAGE), pricer=catalogue)
     app.worker = worker
-    _attach(app, worker, usage, settings)
+    _attach(app, worker, usage, settings, catalogue.version)
     return app
 
 
-def _attach(app: StreamApp, worker: RollupWorker, usage: Any, settings: StreamSettings) -> None:
+def _attach(app: StreamApp, worker: RollupWorker, usage: Any, settings: StreamSettings, catalogue_version: str) -> None:
     async def count(stream: Any) -> None:
         # noack: Faust would acknowledge in a `finally`, so also for an envelope whose counting failed.
         async for event in stream.noack().events():
             try:
                 await worker.receive(event)
             except Exception:  # noqa: BLE001 - whatever it is, going on would skip an envelope
-                _die("counting failed")
+                die("counting failed")
 
     app.agent(usage, name="rollup")(count)
 
@@ -163,17 +143,22 @@ def _attach(app: StreamApp, worker: RollupWorker, usage: Any, settings: StreamSe
                 if not app.rebalancing:
                     await worker.step()
             except Exception:  # noqa: BLE001 - whatever it is, the state may be half published
-                _die("publishing failed")
+                die("publishing failed")
             await app.sleep(TICK_S)
 
     app.task(tick)
 
     async def report() -> None:
         while not app.should_stop:
-            if settings.ready_file is not None and not settings.ready_file.exists() and _is_ready(app):
+            if settings.ready_file is not None and not settings.ready_file.exists() and is_ready(app):
                 write_json_atomically(settings.ready_file, {"component": "worker", "pid": os.getpid()})
             if settings.status_file is not None:
-                status = {"component": "worker", "updated_at_ms": int(worker.clock() * 1000), **worker.status()}
+                status = {
+                    "component": "worker",
+                    "catalogue_version": catalogue_version,
+                    "updated_at_ms": int(worker.clock() * 1000),
+                    **worker.status(),
+                }
                 write_json_atomically(settings.status_file, status)
             await app.sleep(STATUS_INTERVAL_S)
 
@@ -185,11 +170,12 @@ def _attach(app: StreamApp, worker: RollupWorker, usage: Any, settings: StreamSe
     app.on_partitions_revoked.connect(forget)
 
 
-def _is_ready(app: StreamApp) -> bool:
+def is_ready(app: faust.App) -> bool:
+    """The app has its partitions, or there are none for it."""
     return not app.rebalancing and (bool(app.consumer.assignment()) or app.unassigned)
 
 
-def _die(what: str) -> None:
+def die(what: str) -> None:
     """End the process: Faust would restart the agent and skip the envelope. The next start is from a checkpoint."""
     log.exception("%s; ending this worker so that it restarts from its last checkpoint", what)
     logging.shutdown()

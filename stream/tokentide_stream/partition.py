@@ -13,6 +13,8 @@ import numpy as np
 import polars as pl
 
 from tokentide_schemas.block import assemble
+from tokentide_schemas.catalogue import Catalogue
+from tokentide_schemas.costing import with_computed_costs
 from tokentide_schemas.cubes import Cube
 from tokentide_schemas.envelope import Envelope, Record, decode
 from tokentide_schemas.identity import SeenEnvelopes
@@ -61,6 +63,8 @@ class PartitionState:
         self.late_events = 0
         self.duplicate_envelopes = 0
         self.seen = SeenEnvelopes()
+        # Gives the costs that no producer reported; the raw sink must have the same catalogue.
+        self.pricer: Catalogue | None = None
         self._cubes = {cube.name: _CubeState(cube, pl.DataFrame(schema=state_schema(cube))) for cube in cubes}
 
     @property
@@ -86,6 +90,8 @@ class PartitionState:
             return 0
         envelopes = [self._once(decode(record)) for record in new]
         block = assemble(envelopes)
+        if self.pricer is not None:
+            block = with_computed_costs(block, self.pricer)
         self.applied_offset = new[-1].offset
         rows: int = block.table.num_rows
         if rows == 0:

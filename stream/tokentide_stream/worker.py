@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tokentide_schemas import topics
+from tokentide_schemas.catalogue import Catalogue
 from tokentide_schemas.cubes import Cube
 from tokentide_schemas.envelope import Record
 from tokentide_schemas.rollups import (
@@ -71,7 +72,9 @@ class RollupWorker:
         epoch: str,
         outlet: Outlet,
         clock: Callable[[], float] = time.time,
+        pricer: Catalogue | None = None,
     ) -> None:
+        self.pricer = pricer
         self.settings = settings
         self.cubes = {cube.name: cube for cube in cubes}
         self.epoch = epoch
@@ -141,6 +144,7 @@ class RollupWorker:
         lateness_s = self.settings.stream_allowed_lateness_s
         cubes = tuple(self.cubes.values())
         state = PartitionState(cubes, lateness_s) if best is None else checkpoint.load(best, cubes, lateness_s)
+        state.pricer = self.pricer
         log.info("partition %d: starting after offset %d (%d checkpoints)", number, state.applied_offset, len(keys))
         mine = self.incarnation.encode()
         stale = [key for key in keys if not key.endswith(mine)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,7 +32,10 @@ def match_prices(
     per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[occurred_at.type.unit]
     instants = when.to_numpy(zero_copy_only=False)
     asked = model if request_model is None else request_model
-    columns = [_plain(column).dictionary_encode() for column in (provider, model, asked)]
+    columns = [_encoded(column) for column in (provider, model, asked)]
+    if math.prod(max(len(column.dictionary), 1) for column in columns) >= 2**62:
+        # Dictionaries may be full of values that no event uses; encoded again they have at most one an event.
+        columns = [_plain(column).dictionary_encode() for column in columns]
     combined = np.zeros(len(instants), dtype=np.int64)
     for column in columns:
         combined = combined * max(len(column.dictionary), 1) + column.indices.to_numpy(zero_copy_only=False)
@@ -67,6 +71,15 @@ def _plain(column: Any) -> Any:
     if column.null_count:
         raise ValueError(f"match_prices: a column has {column.null_count} nulls: fill them or leave those events out")
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
+def _encoded(column: Any) -> Any:
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if pa.types.is_dictionary(column.type) and not column.null_count:
+        # A value that is in the dictionary twice only makes a group more.
+        return column
+    return _plain(column).dictionary_encode()
 
 
 def _ticks(instant: datetime, per_second: int) -> int:
