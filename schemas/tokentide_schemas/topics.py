@@ -10,10 +10,14 @@ USAGE: Final = "tokentide.usage.v1"
 ROLLUPS: Final = "tokentide.rollups.v1"
 DEAD_LETTERS: Final = "tokentide.dead-letters.v1"
 ALERTS: Final = "tokentide.alerts.v1"
+SHARES: Final = "tokentide.shares.v1"
 STREAM_APP_ID: Final = "tokentide-stream-v1"
 CHECKPOINT_TABLE: Final = "checkpoints"
 CHECKPOINTS: Final = f"{STREAM_APP_ID}-{CHECKPOINT_TABLE}-changelog"
 """Changelog of the worker's checkpoint table; the name is Faust's convention."""
+SHARES_APP_ID: Final = "tokentide-shares-v1"
+SHARES_CHECKPOINTS: Final = f"{SHARES_APP_ID}-{CHECKPOINT_TABLE}-changelog"
+"""The same of the process that merges the global windows."""
 
 MAX_CHECKPOINT_BYTES: Final = 32 * 1024 * 1024
 
@@ -42,6 +46,13 @@ def topics(usage_retention_ms: int = 7 * DAY_MS) -> tuple[Topic, ...]:
     The usage topic stamps records with the broker's append time: the guard against timestamps from the future must
     decide the same way for the raw sink, for the worker and at every replay, so its clock has to be in the log.
     """
+    checkpoints = {
+        "cleanup.policy": "compact",
+        "max.message.bytes": str(MAX_CHECKPOINT_BYTES),
+        "segment.bytes": str(2 * MAX_CHECKPOINT_BYTES),
+        "min.cleanable.dirty.ratio": "0.1",
+        "max.compaction.lag.ms": str(10 * 60_000),
+    }
     size = {"max.message.bytes": str(MAX_RECORD_BYTES)}
     return (
         Topic(
@@ -52,15 +63,7 @@ def topics(usage_retention_ms: int = 7 * DAY_MS) -> tuple[Topic, ...]:
         Topic(ROLLUPS, None, {**size, "retention.ms": str(DAY_MS)}),
         Topic(DEAD_LETTERS, 1, {**size, "retention.ms": str(30 * DAY_MS)}),
         Topic(ALERTS, 1, {**size, "retention.ms": str(30 * DAY_MS)}),
-        Topic(
-            CHECKPOINTS,
-            None,
-            {
-                "cleanup.policy": "compact",
-                "max.message.bytes": str(MAX_CHECKPOINT_BYTES),
-                "segment.bytes": str(2 * MAX_CHECKPOINT_BYTES),
-                "min.cleanable.dirty.ratio": "0.1",
-                "max.compaction.lag.ms": str(10 * 60_000),
-            },
-        ),
+        Topic(SHARES, 1, {**size, "retention.ms": str(DAY_MS)}),
+        Topic(CHECKPOINTS, None, checkpoints),
+        Topic(SHARES_CHECKPOINTS, None, checkpoints),
     )
