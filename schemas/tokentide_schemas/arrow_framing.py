@@ -7,6 +7,7 @@ walked here first, in plain Python that cannot read out of bounds; what an envel
 
 from __future__ import annotations
 
+import functools
 import struct
 from dataclasses import dataclass
 from typing import Final
@@ -33,10 +34,20 @@ _I64: Final = struct.Struct("<q")
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """What the messages say: `rows` in all record batches."""
+    """What the messages say. `rows`: in all record batches. `null_counts`: for each record batch those of its flat
+    columns. `dictionary_nulls`: some dictionary has a null. Full validation of the batches makes these facts."""
 
     rows: int
-    batches: int
+    null_counts: tuple[tuple[int, ...], ...]
+    dictionary_nulls: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    kind: int
+    body_bytes: int
+    rows: int = 0
+    null_counts: tuple[int, ...] = ()
 
 
 class _Table:
@@ -104,7 +115,9 @@ def _invalid(detail: str) -> EnvelopeError:
 
 
 def _walk(value: bytes) -> Framing:
-    rows = batches = messages = position = 0
+    null_counts: list[tuple[int, ...]] = []
+    dictionary_nulls = False
+    rows = messages = position = 0
     while True:
         frame = value[position : position + 8]
         if len(frame) < 8:
@@ -120,37 +133,54 @@ def _walk(value: bytes) -> Framing:
         metadata = value[position : position + size]
         if len(metadata) < size:
             raise _invalid("it was cut off inside a message")
-        message = _Table(metadata, _U32.unpack_from(metadata, 0)[0])
-        kind = message.byte(1)
-        body_bytes = message.number(3, _I64)
-        position += size + body_bytes
-        if body_bytes < 0 or position > len(value):
+        message = _remembered_message(metadata) if size <= _REMEMBERED_BYTES else _message(metadata)
+        position += size + message.body_bytes
+        if position > len(value):
             raise _invalid("it was cut off inside a message")
         messages += 1
         if messages > MAX_MESSAGES:
             raise EnvelopeError(Reason.TOO_LARGE, f"more than {MAX_MESSAGES} messages in one Arrow stream")
-        if (kind == _SCHEMA) != (messages == 1):
+        if (message.kind == _SCHEMA) != (messages == 1):
             raise _invalid("the schema must come first and once")
-        if kind == _SCHEMA:
-            _check_schema(message.table(2), metadata, body_bytes)
-        elif kind == _RECORD_BATCH:
-            batches += 1
-            if batches > MAX_BATCHES:
+        if message.kind == _RECORD_BATCH:
+            rows += message.rows
+            null_counts.append(message.null_counts)
+            if len(null_counts) > MAX_BATCHES:
                 raise EnvelopeError(Reason.TOO_LARGE, f"more than {MAX_BATCHES} record batches in one Arrow stream")
-            rows += _batch_rows(message.table(2), body_bytes)
-        elif kind == _DICTIONARY:
-            dictionary = message.table(2)
-            if dictionary.byte(2):
-                raise _invalid("delta dictionaries are not accepted; send whole ones")
-            if _batch_rows(dictionary.table(1), body_bytes) > MAX_DICTIONARY_VALUES:
-                raise EnvelopeError(Reason.TOO_LARGE, f"more than {MAX_DICTIONARY_VALUES} values in a dictionary")
-        else:
-            raise _invalid("it has a message that is no schema, dictionary or record batch")
+        elif message.kind == _DICTIONARY:
+            dictionary_nulls = dictionary_nulls or any(message.null_counts)
     if position != len(value):
         raise _invalid("there are bytes after its end marker; send one stream in a record")
     if messages == 0:
         raise _invalid("it has no schema")
-    return Framing(rows, batches)
+    return Framing(rows, tuple(null_counts), dictionary_nulls)
+
+
+def _message(metadata: bytes) -> _Message:
+    message = _Table(metadata, _U32.unpack_from(metadata, 0)[0])
+    kind = message.byte(1)
+    body_bytes = message.number(3, _I64)
+    if body_bytes < 0:
+        raise _invalid("a message has a negative length")
+    if kind == _SCHEMA:
+        _check_schema(message.table(2), metadata, body_bytes)
+        return _Message(kind, body_bytes)
+    if kind == _RECORD_BATCH:
+        return _batch(kind, message.table(2), body_bytes)
+    if kind == _DICTIONARY:
+        dictionary = message.table(2)
+        if dictionary.byte(2):
+            raise _invalid("delta dictionaries are not accepted; send whole ones")
+        values = _batch(kind, dictionary.table(1), body_bytes)
+        if values.rows > MAX_DICTIONARY_VALUES:
+            raise EnvelopeError(Reason.TOO_LARGE, f"more than {MAX_DICTIONARY_VALUES} values in a dictionary")
+        return values
+    raise _invalid("it has a message that is no schema, dictionary or record batch")
+
+
+_REMEMBERED_BYTES: Final = 8_192
+_remembered_message: Final = functools.lru_cache(maxsize=512)(_message)
+"""Envelopes of one producer repeat the schema's metadata and most dictionaries': half of the walk's cost."""
 
 
 def _check_schema(schema: _Table, metadata: bytes, body_bytes: int) -> None:
@@ -162,13 +192,12 @@ def _check_schema(schema: _Table, metadata: bytes, body_bytes: int) -> None:
         raise _invalid("its schema message has a body")
 
 
-def _batch_rows(batch: _Table, body_bytes: int) -> int:
-    """Rows of a record batch, once its buffers are known to be plain and to fit its body without overlapping."""
+def _batch(kind: int, batch: _Table, body_bytes: int) -> _Message:
+    """A batch, once its buffers are known to be plain and to fit its body without overlapping."""
     if batch.has(3):
         raise _invalid("its buffers are compressed; compress the Kafka record instead")
     rows = batch.number(0, _I64)
-    buffers = batch.pairs(2)
-    lengths = buffers[1::2]
+    lengths = batch.pairs(2)[1::2]
     if rows < 0 or (lengths and min(lengths) < 0) or sum(lengths) > body_bytes:
         raise _invalid("its buffers do not fit their message")
-    return rows
+    return _Message(kind, body_bytes, rows, batch.pairs(1)[1::2])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
@@ -11,11 +12,12 @@ import pyarrow.compute as pc
 from pyarrow import types
 
 from tokentide_schemas.arrow import EVENT_SCHEMA, NAMES
-from tokentide_schemas.arrow_framing import read_framing
+from tokentide_schemas.arrow_framing import Framing, read_framing
 from tokentide_schemas.event import CONTENT_FIELDS, MAX_LABEL_CHARS, SCHEMA_VERSION
 from tokentide_schemas.rejections import EnvelopeError, Reason, content_field, shown, unknown_field
 
 _ROWS_AT_ONCE: Final = 1_024
+_NOT_NULL: Final = tuple(place for place, field in enumerate(EVENT_SCHEMA) if not field.nullable)
 _MAX_DICTIONARY_VALUE_BYTES: Final = 64
 _TICKS_PER_S: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _CALENDAR_S: Final = (
@@ -25,7 +27,15 @@ _CALENDAR_S: Final = (
 """Times that Python can hold, in seconds since 1970; what is beyond is cut to them and refused for its value."""
 
 
-def read_table(value: bytes, max_rows: int) -> pa.Table:
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The rows of one stream. `is_canonical`: in the event's own columns, without a null where a value is required."""
+
+    table: pa.Table
+    is_canonical: bool
+
+
+def read_stream(value: bytes, max_rows: int) -> Stream:
     """All rows of one complete stream, every buffer validated. Raises EnvelopeError."""
     framing = read_framing(value)
     if framing.rows > max_rows:
@@ -33,33 +43,31 @@ def read_table(value: bytes, max_rows: int) -> pa.Table:
     if framing.rows == 0:
         raise EnvelopeError(Reason.EMPTY, "the Arrow stream has no rows")
     try:
-        with pa.ipc.open_stream(value) as reader:
-            if not reader.schema.equals(EVENT_SCHEMA):
-                _check_columns(reader.schema, framing.rows)
-            batches = []
-            for batch in reader:
-                # Full validation bounds every offset and dictionary index: the wire's buffers are not to be trusted.
-                batch.validate(full=True)
-                batches.append(batch)
-        table = pa.Table.from_batches(batches, reader.schema)
+        reader = pa.ipc.open_stream(value)
+        schema = reader.schema
+        own_columns = schema.equals(EVENT_SCHEMA)
+        if not own_columns:
+            _check_columns(schema, framing.rows)
+        batches = []
+        for batch in reader:
+            # Full validation bounds every offset and dictionary index: the wire's buffers are not to be trusted.
+            batch.validate(full=True)
+            batches.append(batch)
+        table = pa.Table.from_batches(batches, schema)
     except (pa.ArrowException, ValueError, KeyError, OSError, MemoryError, OverflowError) as error:
         detail = f"not a readable Arrow stream ({type(error).__name__})"
         raise EnvelopeError(Reason.INVALID_ARROW, detail, framing.rows) from None
     if table.num_rows != framing.rows:
         raise EnvelopeError(Reason.INVALID_ARROW, "the Arrow stream's batches contradict its metadata", framing.rows)
-    return table
+    return Stream(table, own_columns and not _has_nulls(framing))
 
 
-def is_canonical(table: pa.Table) -> bool:
-    """The columns are the event's own, and hold no null where a value is required."""
-    if not table.schema.equals(EVENT_SCHEMA):
-        return False
-    for column, field in zip(table.columns, EVENT_SCHEMA, strict=True):
-        if not field.nullable and column.null_count:
-            return False
-        if types.is_dictionary(field.type) and any(chunk.dictionary.null_count for chunk in column.chunks):
-            return False
-    return True
+def _has_nulls(framing: Framing) -> bool:
+    """A required column or a dictionary has a null. Asked of the metadata, whose counts validation has confirmed:
+    asking 45 columns costs more than reading them."""
+    return framing.dictionary_nulls or any(
+        counts[place] for counts in framing.null_counts if any(counts) for place in _NOT_NULL
+    )
 
 
 def known_columns(table: pa.Table, newer: bool) -> pa.Table:
@@ -74,6 +82,8 @@ def known_columns(table: pa.Table, newer: bool) -> pa.Table:
             raise EnvelopeError(Reason.CONTENT_FIELD, content_field(name), events)
     if unknown and not newer:
         raise EnvelopeError(Reason.UNKNOWN_FIELD, unknown_field(unknown[0]), events)
+    if len(unknown) == table.num_columns:
+        raise EnvelopeError(Reason.MISSING_FIELD, "it has no column of a usage event", events)
     return table.drop_columns(unknown) if unknown else table
 
 
@@ -83,7 +93,7 @@ def plain_rows(table: pa.Table) -> Iterator[dict[str, Any]]:
     try:
         readable = pa.table({name: _readable(table.column(name)) for name in table.column_names})
         for start in range(0, events, _ROWS_AT_ONCE):
-            for row in readable.slice(start, _ROWS_AT_ONCE).to_pylist() or [{}] * min(_ROWS_AT_ONCE, events - start):
+            for row in readable.slice(start, _ROWS_AT_ONCE).to_pylist():
                 yield {name: value for name, value in row.items() if value is not None}
     except (pa.ArrowException, ValueError, OverflowError, MemoryError) as error:
         raise EnvelopeError(Reason.INVALID_ARROW, f"unreadable values ({type(error).__name__})", events) from None

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from tokentide_schemas import topics
 from tokentide_schemas.arrow import EVENT_SCHEMA, table_from_events
 from tokentide_schemas.arrow_framing import CONTINUATION
-from tokentide_schemas.arrow_stream import is_canonical, known_columns, plain_rows, read_table
+from tokentide_schemas.arrow_stream import known_columns, plain_rows, read_stream
 from tokentide_schemas.event import SCHEMA_VERSION, UsageEvent
 from tokentide_schemas.rejections import EnvelopeError as EnvelopeError
 from tokentide_schemas.rejections import Reason as Reason
@@ -192,8 +192,9 @@ def _read_headers(headers: Mapping[str, bytes]) -> _Headers:
 
 
 def _decode_arrow(record: Record, value: bytes, headers: _Headers) -> Envelope:
-    table = read_table(value, MAX_EVENTS)
-    if is_canonical(table):
+    stream = read_stream(value, MAX_EVENTS)
+    table = stream.table
+    if stream.is_canonical:
         return Envelope(record, table, table.num_rows, headers.identity)
     # Columns of other types, order or number go row by row through the model: slower, and as strict.
     known = known_columns(table, headers.minor > _KNOWN_MINOR)

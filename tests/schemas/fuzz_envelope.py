@@ -13,6 +13,7 @@ import argparse
 import collections
 import json
 import multiprocessing
+import os
 import random
 import resource
 import signal
@@ -118,6 +119,7 @@ def seeds() -> list[Seed]:
         (_stream(table.append_column("later_field", pa.array([1] * 5))), [(topics.HEADER_SCHEMA, b"1.9")]),
         (_stream(table, compression="zstd"), arrow),
         (_stream(pa.concat_tables([table, table]), batch_rows=5, emit_dictionary_deltas=True), []),
+        (_stream(pa.table({"later_field": [1, 2]})), [(topics.HEADER_SCHEMA, b"1.9")]),
         (_stream(nested), headers_for(CONTENT_TYPE_ARROW)),
         (lines, headers_for(CONTENT_TYPE_NDJSON, 3)),
         (lines, []),
@@ -263,7 +265,7 @@ def _too_long(_signal: int, _frame: FrameType | None) -> None:
     raise TimeoutError(f"no answer within {HANG_S} s")
 
 
-def run(seed: int, first: int, cases: int, every: int, journal: Path, results: Any) -> None:
+def run(seed: int, first: int, cases: int, every: int, journal: Path, results: Any, kill_at: int) -> None:
     """Work of one child: cases first, first + every, ... Sends tallies and findings through `results`."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     signal.signal(signal.SIGALRM, _too_long)
@@ -277,6 +279,8 @@ def run(seed: int, first: int, cases: int, every: int, journal: Path, results: A
             record = case(seed, number, inputs)
             file.seek(0)
             file.write(struct.pack("<q", number))
+            if number == kill_at:
+                os.kill(os.getpid(), signal.SIGSEGV)
             signal.setitimer(signal.ITIMER_REAL, HANG_S)
             started_s = time.perf_counter()
             try:
@@ -301,6 +305,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--kill-at", type=int, default=-1, help="case at which a child kills itself, to test the test")
     arguments = parser.parse_args()
     context = multiprocessing.get_context("spawn")
     started_s = time.monotonic()
@@ -313,7 +318,7 @@ def main() -> int:
             receiver, sender = context.Pipe(duplex=False)
             journal = Path(directory) / f"case-{i}"
             shape = (arguments.seed, arguments.first + i, arguments.cases - i, arguments.processes)
-            child = context.Process(target=run, args=(*shape, journal, sender))
+            child = context.Process(target=run, args=(*shape, journal, sender, arguments.kill_at))
             child.start()
             sender.close()
             children.append((child, receiver, journal))
