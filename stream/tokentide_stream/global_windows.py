@@ -89,6 +89,7 @@ class GlobalWindows:
         self.rings = {name: MinuteRing(retained_minutes, key_limit) for name in CUBE_DIMENSIONS}
         self.open_rows = pl.DataFrame(schema=OPEN_SCHEMA)
         self.watermark_ms = 0
+        # The newest event time; slow tiers of other cubes do not hold it back as they do watermarks.
         self.as_of_ms = 0
         # Windows before this minute lack records that were no longer in the topic; None while that is being found out.
         self.complete_from = 0
@@ -120,7 +121,12 @@ class GlobalWindows:
         source = self._source(partition, table.column("source_epoch")[0].as_py())
         self.partial_rows += table.num_rows
         if not source.is_retired:
-            self._fresh.append(_reduced(source.code, table))
+            rows = _reduced(source.code, table)
+            self._fresh.append(rows)
+            # A gateway's clock that is ahead cannot move the present past the worker's.
+            newest_end_ms = (int(rows["minute"].max()) + 1) * MINUTE_MS - 1  # type: ignore[arg-type]
+            emitted_ms = table.column("emitted_at")[-1].cast(pa.int64()).as_py()
+            self.as_of_ms = max(self.as_of_ms, min(newest_end_ms, emitted_ms))
 
     def apply_progress(self, partition: int, offset: int, report: Progress, now_ms: int) -> None:
         """A progress report, read at `now_ms`."""
@@ -212,7 +218,6 @@ class GlobalWindows:
             if not self._is_idle(source, now_ms):
                 holding.append(source.watermark_ms)
         if moved:
-            self.as_of_ms = max(self.as_of_ms, *moved)
             self.watermark_ms = max(self.watermark_ms, min(holding) if holding else max(moved))
 
     def _is_idle(self, source: Source, now_ms: int) -> bool:
