@@ -20,6 +20,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from tokentide_schemas import topics
 from tokentide_schemas.catalogue import load_catalogue
+from tokentide_schemas.crash_points import reach
 from tokentide_schemas.envelope import Record
 from tokentide_schemas.event import TOKEN_BUCKETS
 from tokentide_schemas.identity import SeenEnvelopes
@@ -193,8 +194,10 @@ class EventsSink:
         parts = {number: self._partitions[number] for number in work}
         try:
             self._commit({number: (span.first, span) for number, (_, span) in work.items()})
+            reach("events-sink:after-pending-commit")
             self._perform(work, generation)
             self._commit({number: (span.last + 1, None) for number, (_, span) in work.items()})
+            reach("events-sink:after-final-commit")
         except LostPartitionsError as lost:
             # Nothing is wrong: the range stays pending in the commit, and the new owner repeats it.
             log.info("gave partitions up in the middle of a cycle: %s", lost)
@@ -239,6 +242,7 @@ class EventsSink:
                 block = rows.event_rows(batch, topics.USAGE, number, now_ms)
                 token = insert_token(topics.USAGE, self._epoch, number, span)
                 self._insert("events", block, token, generation)
+                reach("events-sink:after-raw-insert")
                 self.inserts += 1
             if not records:
                 log.error("partition %d: %s is no longer in the topic; whether it was stored is unknown", number, span)
@@ -251,8 +255,10 @@ class EventsSink:
             self._send_letters(letters, generation)
             for refused in letters:
                 self._insert("dead_letters", refused, None, generation)
+            reach("events-sink:after-dead-letters")
         for ledger in ledgers:
             self._insert("ingest_ledger", ledger, None, generation)
+            reach("events-sink:after-ledger")
         for batch in batches:
             self._account(batch)
 

@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from pydantic import ValidationError
 
 from tokentide_schemas import topics
+from tokentide_schemas.crash_points import reach
 from tokentide_schemas.cubes import CUBES, Cube
 from tokentide_schemas.rollups import (
     HEADER_KIND,
@@ -169,15 +170,18 @@ class RollupsSink:
             block = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
             self._insert(name, block)
             self.stored_rows += block.num_rows
+            reach("rollups-sink:after-rows")
         if self._progress:
             # After the rows: a watermark must never be visible before what it covers.
             self._insert("stream_watermarks", progress_rows(list(self._progress.values())))
+            reach("rollups-sink:after-progress")
             self._sample(list(self._progress.values()))
         self._tables.clear()
         self._progress.clear()
         self._rows = 0
         if self._ends:
             self._commit(self._ends)
+            reach("rollups-sink:after-commit")
         self._ends.clear()
 
     def _sample(self, reports: Sequence[Progress]) -> None:

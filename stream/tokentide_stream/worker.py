@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from tokentide_schemas import topics
 from tokentide_schemas.catalogue import Catalogue
+from tokentide_schemas.crash_points import reach
 from tokentide_schemas.cubes import Cube
 from tokentide_schemas.envelope import Record
 from tokentide_schemas.rollups import (
@@ -173,14 +174,17 @@ class RollupWorker:
         if state.is_dirty or now - part.progress_at >= self.settings.stream_checkpoint_interval_s:
             await self.outlet.send_rollups(number, self._records(number, part, now))
             part.progress_at = now
+            reach("worker:after-rows")
         if not with_checkpoint:
             return
         done, part.unacknowledged = part.unacknowledged, []
         if state.applied_offset != part.checkpointed_offset:
             await self._checkpoint(number, part)
+            reach("worker:after-checkpoint")
         # Without a new checkpoint these came again and the one that was recovered includes them.
         for event in done:
             event.ack()
+            reach("worker:after-acknowledgement")
 
     async def _checkpoint(self, number: int, part: _Partition) -> None:
         value = checkpoint.dump(part.state, self.epoch)
