@@ -11,23 +11,28 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-SettingsT = TypeVar("SettingsT", bound="PlatformSettings")
+SettingsT = TypeVar("SettingsT", bound="CatalogueSettings")
 
 
 def _paths(value: object) -> object:
     return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
 
 
-class PlatformSettings(BaseSettings):
-    """Addresses and the files through which a supervisor watches the process."""
+class CatalogueSettings(BaseSettings):
+    """Where the user's own models and prices are."""
 
     model_config = SettingsConfigDict(env_prefix="TOKENTIDE_", extra="ignore", frozen=True)
 
-    kafka_bootstrap_servers: str = Field(description="host:port[,host:port] of the Kafka brokers.")
-    clickhouse_url: str = Field("", description="http[s]://user:password@host:port/database of ClickHouse.")
     catalogue_paths: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths)] = Field(
         (), description="Files or folders with your own models and prices, later ones win, separated like PATH."
     )
+
+
+class PlatformSettings(CatalogueSettings):
+    """Addresses and the files through which a supervisor watches the process."""
+
+    kafka_bootstrap_servers: str = Field(description="host:port[,host:port] of the Kafka brokers.")
+    clickhouse_url: str = Field("", description="http[s]://user:password@host:port/database of ClickHouse.")
     data_dir: Path = Field(Path(), description="Where the process may keep files.")
     cubes_file: Path | None = Field(None, description="TOML file with cubes of your own, the same for every process.")
     ready_file: Path | None = Field(None, description="Written once the process does its work.")

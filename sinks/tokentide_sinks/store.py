@@ -131,6 +131,21 @@ class Store:
         found: Sequence[Sequence[Any]] = answer.result_rows
         return found
 
+    def dictionary_account(self) -> str:
+        """SQL of the account with which the server reads its own tables into a dictionary.
+
+        A server's default user is often locked, so it is this connection's. Empty for the embedded store, whose engine
+        knows no accounts.
+        """
+        user = str(self._options["username"])
+        if self.rows("SELECT currentUser()")[0][0] != user:
+            return ""
+        return f"USER {_quoted(user)} PASSWORD {_quoted(str(self._options['password']))}"
+
     def _forget_after(self, error: Exception) -> None:
         if isinstance(error, OperationalError | OSError | EOFError):
             self.close()
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
