@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from tokentide_schemas.cubes import MEASURES, TOTAL_TOKENS_SQL, Cube
-from tokentide_schemas.event import COLUMNS
+from tokentide_schemas.catalogue_tables import (
+    ROLLUP_MODELS_VIEWS,
+    catalogue_statements,
+    continent_column,
+    model_columns,
+    rollup_models_view,
+)
+from tokentide_schemas.cubes import TOTAL_TOKENS_SQL, Cube, stored_cubes
+from tokentide_schemas.dead_letter_tables import DEAD_LETTER_STATEMENTS
+from tokentide_schemas.dimensions import DERIVED, dimension_type
+from tokentide_schemas.event import COLUMNS, TOKEN_BUCKETS
+from tokentide_schemas.share_tables import share_statements
 
 DEDUPLICATION_WINDOW: Final = 10_000
 """Insert tokens that a table remembers: hours at an insert a second, where a retry comes within seconds."""
@@ -41,8 +51,8 @@ def partials_table(cube: Cube) -> str:
 
     `segment` is 0 for what came in time; what came after the window's close is in further, additive segments.
     """
-    dimensions = "\n".join(f"    {d} LowCardinality(String) CODEC(ZSTD(1))," for d in cube.dimensions)
-    measures = "\n".join(f"    {m.name} Int64 CODEC(T64, ZSTD(1))," for m in MEASURES)
+    dimensions = "\n".join(f"    {d} {dimension_type(d)} CODEC(ZSTD(1))," for d in cube.dimensions)
+    measures = "\n".join(f"    {name} Int64 CODEC(T64, ZSTD(1))," for name in cube.measures)
     key = ", ".join(("window_start", *cube.dimensions, "source_epoch", "source_partition", "segment"))
     return f"""CREATE TABLE IF NOT EXISTS {cube.partials_table}
 (
@@ -61,18 +71,28 @@ ORDER BY ({key})"""
 
 
 def rollup_view(cube: Cube, name: str) -> str:
-    """The cube as analysts read it: one row for each window and group, over all partitions and segments."""
+    """The cube as analysts read it: one row for each window and group, over all partitions and segments.
+
+    Windows before the cube was counted in every partition are left out: they would look complete and are not. A
+    bucket dimension comes with its estimate, the value to put into `quantileExactWeighted`.
+    """
     keys = ", ".join(("window_start", *cube.dimensions))
-    measures = ",\n".join(f"    sum(p.{m.name}) AS {m.name}" for m in MEASURES)
-    total = " + ".join(f"sum(p.{m.name})" for m in MEASURES if m.name in COLUMNS and m.name.endswith("_tokens"))
+    columns = [f"sum(p.{measure}) AS {measure}" for measure in cube.measures]
+    tokens = [bucket for bucket in TOKEN_BUCKETS if bucket in cube.measures]
+    if tokens:
+        columns.append(" + ".join(f"sum(p.{bucket})" for bucket in tokens) + " AS total_tokens")
+    for dimension in cube.dimensions:
+        if dimension in DERIVED:
+            estimate = DERIVED[dimension].buckets.estimate_sql(f"p.{dimension}")
+            columns.append(f"{estimate} AS {dimension.removesuffix('_bucket')}_estimate")
+    columns += ["sumIf(p.requests, p.segment > 0) AS late_requests", "max(p.emitted_at) AS updated_at"]
+    selected = ",\n".join(f"    {column}" for column in columns)
     return f"""CREATE OR REPLACE VIEW {name} AS
 SELECT
     {keys},
-{measures},
-    {total} AS total_tokens,
-    sumIf(p.requests, p.segment > 0) AS late_requests,
-    max(p.emitted_at) AS updated_at
+{selected}
 FROM {cube.partials_table} AS p FINAL
+WHERE window_start >= (SELECT max(counted_from) FROM stream_coverage WHERE cube = '{cube.name}')
 GROUP BY {keys}"""
 
 
@@ -90,33 +110,18 @@ LEDGER: Final = f"""CREATE TABLE IF NOT EXISTS ingest_ledger
     stored_events UInt32 CODEC(ZSTD(1)),
     duplicate_events UInt32 CODEC(ZSTD(1)),
     rejected_events UInt32 CODEC(ZSTD(1)),
-    recorded_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
+    recorded_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    sender_event_ids String CODEC(ZSTD(1)) TTL toDateTime(recorded_at) + INTERVAL 8 DAY
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(appended_at)
 ORDER BY (topic, epoch, partition, offset)
 SETTINGS non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}"""
-"""One row for each record of the usage topic: what became of its events."""
+"""One row for each record of the usage topic: what became of its events.
 
-DEAD_LETTERS: Final = """CREATE TABLE IF NOT EXISTS dead_letters
-(
-    topic LowCardinality(String) CODEC(ZSTD(1)),
-    epoch LowCardinality(String) CODEC(ZSTD(1)),
-    partition UInt16 CODEC(ZSTD(1)),
-    offset UInt64 CODEC(ZSTD(1)),
-    row Int32 CODEC(ZSTD(1)),
-    reason LowCardinality(String) CODEC(ZSTD(1)),
-    detail String CODEC(ZSTD(1)),
-    events UInt32 CODEC(ZSTD(1)),
-    producer_id LowCardinality(String) CODEC(ZSTD(1)),
-    producer_sequence Nullable(UInt64) CODEC(ZSTD(1)),
-    appended_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
-    rejected_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
-)
-ENGINE = ReplacingMergeTree
-PARTITION BY toYYYYMM(appended_at)
-ORDER BY (topic, epoch, partition, offset, row)"""
-"""One row for each refused event, or for a whole refused record (row = -1). Never content."""
+`sender_event_ids` is the sinks' own: the ids of a record without identity, 16 bytes each, from which a sink that takes
+over a partition knows which events came before. It outlives the topic's records and no more.
+"""
 
 WATERMARKS: Final = """CREATE TABLE IF NOT EXISTS stream_watermarks
 (
@@ -130,7 +135,19 @@ WATERMARKS: Final = """CREATE TABLE IF NOT EXISTS stream_watermarks
 )
 ENGINE = ReplacingMergeTree(applied_offset)
 ORDER BY (topic, epoch, partition)"""
-"""How far the stream worker is in each partition of the usage topic. Read with FINAL."""
+"""Up to where every cube and tier is published, for each partition of the usage topic. Read with FINAL."""
+
+COVERAGE: Final = """CREATE TABLE IF NOT EXISTS stream_coverage
+(
+    cube LowCardinality(String),
+    topic LowCardinality(String),
+    epoch LowCardinality(String),
+    partition UInt16,
+    counted_from DateTime('UTC')
+)
+ENGINE = ReplacingMergeTree(counted_from)
+ORDER BY (cube, topic, epoch, partition)"""
+"""First complete window of a cube that was added while events were flowing. A cube without rows covers everything."""
 
 SAMPLES: Final = """CREATE TABLE IF NOT EXISTS pipeline_samples
 (
@@ -158,19 +175,33 @@ SELECT
     if(api_key_hash = toFixedString('', 16), NULL, lower(hex(api_key_hash))) AS api_key_hash,
     toUInt64(input_uncached_tokens) + input_cache_read_tokens + input_cache_write_tokens AS total_input_tokens,
     {TOTAL_TOKENS_SQL} AS total_tokens,
-    cost_nanousd / 1e9 AS cost_usd
+    cost_nanousd / 1e9 AS cost_usd,
+    {model_columns("model")},
+    {continent_column("country")}
 FROM events"""
+
+
+def base_statements() -> list[str]:
+    """What every database has, whichever cubes are configured, in order, each safe to run again."""
+    return [
+        events_table(),
+        LEDGER,
+        *DEAD_LETTER_STATEMENTS,
+        WATERMARKS,
+        COVERAGE,
+        SAMPLES,
+        *catalogue_statements(),
+        USAGE_VIEW,
+    ]
+
+
+def cube_statements(cubes: tuple[Cube, ...]) -> list[str]:
+    """Tables and views of cubes and their tiers, each safe to run again."""
+    tables = [partials_table(cube) for cube in stored_cubes(cubes)]
+    return tables + [rollup_view(part, name) for cube in cubes for name, part in cube.views.items()]
 
 
 def statements(cubes: tuple[Cube, ...]) -> list[str]:
     """Everything that an empty database needs, in order, each safe to run again."""
-    return [
-        events_table(),
-        LEDGER,
-        DEAD_LETTERS,
-        WATERMARKS,
-        SAMPLES,
-        *(partials_table(cube) for cube in cubes),
-        *(rollup_view(cube, "rollup_1m" if cube.name == "model" else f"rollup_{cube.name}_1m") for cube in cubes),
-        USAGE_VIEW,
-    ]
+    views = [rollup_models_view(name, rollup) for name, rollup in ROLLUP_MODELS_VIEWS.items()]
+    return base_statements() + cube_statements(cubes) + views + share_statements()

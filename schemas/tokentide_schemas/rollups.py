@@ -13,7 +13,8 @@ from typing import Final
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from tokentide_schemas.cubes import MEASURE_NAMES, Cube
+from tokentide_schemas.cubes import Cube
+from tokentide_schemas.dimensions import DERIVED
 
 HEADER_KIND: Final = "tokentide-kind"
 HEADER_CUBE: Final = "tokentide-cube"
@@ -35,19 +36,25 @@ def partials_schema(cube: Cube) -> pa.Schema:
     return pa.schema(
         [
             pa.field("window_start", pa.timestamp("s", "UTC")),
-            *(pa.field(name, _LABEL) for name in cube.dimensions),
+            *(pa.field(name, pa.int32() if name in DERIVED else _LABEL) for name in cube.dimensions),
             pa.field("source_epoch", _LABEL),
             pa.field("source_partition", pa.uint16()),
             pa.field("segment", pa.uint32()),
             pa.field("version", pa.uint64()),
-            *(pa.field(name, pa.int64()) for name in MEASURE_NAMES),
+            *(pa.field(name, pa.int64()) for name in cube.measures),
             pa.field("emitted_at", pa.timestamp("ms", "UTC")),
         ]
     )
 
 
 class Progress(BaseModel):
-    """How far the worker is in one partition of the usage topic."""
+    """How far the worker is in one partition of the usage topic.
+
+    applied_offset, watermark_ms, applied_events: up to where the rows of every cube and tier are in the topic before
+    this report. counted_offset: up to where the worker has counted; slow tiers are published later. counted_from_s:
+    cube or tier -> start of its first complete window in this partition, seconds since 1970 UTC, where it is not the
+    beginning.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -55,11 +62,13 @@ class Progress(BaseModel):
     epoch: str
     partition: int
     applied_offset: int
+    counted_offset: int
     end_offset: int
     watermark_ms: int
     applied_events: int
     emitted_at_ms: int
     lag_ms: int
+    counted_from_s: dict[str, int]
 
 
 def encode_partials(table: pa.Table) -> list[bytes]:

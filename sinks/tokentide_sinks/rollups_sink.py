@@ -1,4 +1,4 @@
-"""The rollup sink: partial sums and progress reports from Kafka into ClickHouse.
+"""The rollup sink: partial sums, progress reports and shares from Kafka into ClickHouse.
 
 Rows are absolute and versioned, so repeating any of them is harmless: insert, then commit, is enough.
 """
@@ -9,17 +9,18 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from pydantic import ValidationError
 
 from tokentide_schemas import topics
 from tokentide_schemas.crash_points import reach
-from tokentide_schemas.cubes import CUBES, Cube
+from tokentide_schemas.cubes import CUBES, Cube, stored_cubes
 from tokentide_schemas.rollups import (
     HEADER_KIND,
     KIND_PARTIALS,
@@ -28,6 +29,8 @@ from tokentide_schemas.rollups import (
     RollupRecordError,
     decode_partials,
 )
+from tokentide_schemas.share_tables import SHARES_FINAL_TABLE, SHARES_LIVE_TABLE
+from tokentide_schemas.shares import ShareRecordError, decode_shares
 from tokentide_sinks.kafka import FENCED, GROUP_ROLLUPS, consumer_config, record_of
 from tokentide_sinks.retry import StoppedError, until_available
 from tokentide_sinks.samples import sample_rows
@@ -53,6 +56,20 @@ def progress_rows(reports: Sequence[Progress]) -> pa.Table:
     )
 
 
+def coverage_rows(values: Mapping[tuple[str, str, str, int], int]) -> pa.Table:
+    """Rows of `stream_coverage` from (cube, topic, epoch, partition) -> start of the first complete window, seconds."""
+    keys = list(values)
+    return pa.table(
+        {
+            "cube": pa.array([cube for cube, _, _, _ in keys]).cast(_LABEL),
+            "topic": pa.array([topic for _, topic, _, _ in keys]).cast(_LABEL),
+            "epoch": pa.array([epoch for _, _, epoch, _ in keys]).cast(_LABEL),
+            "partition": pa.array([partition for _, _, _, partition in keys], pa.uint16()),
+            "counted_from": pa.array(np.asarray(list(values.values()), np.int64)).cast(pa.timestamp("s", "UTC")),
+        }
+    )
+
+
 def _instants(values: Sequence[int]) -> pa.Array:
     return pa.array(np.asarray(values, np.int64)).cast(pa.timestamp("ms", "UTC"))
 
@@ -71,12 +88,13 @@ class RollupsSink:
         self._settings = settings
         self._store = store
         self._stop = stop
-        self._cubes = {cube.name: cube for cube in cubes}
+        self._cubes = {cube.name: cube for cube in stored_cubes(cubes)}
+        self._coverage: dict[tuple[str, str, str, int], int] = {}
         self._clock = clock
         self._consumer = Consumer(consumer_config(settings, GROUP_ROLLUPS))
         self._tables: dict[str, list[pa.Table]] = defaultdict(list)
         self._progress: dict[tuple[str, str, int], Progress] = {}
-        self._ends: dict[int, int] = {}
+        self._ends: dict[tuple[str, int], int] = {}
         self._rows = 0
         self._since = 0.0
         self._assigned = False
@@ -87,7 +105,10 @@ class RollupsSink:
     def run(self, on_ready: Callable[[], None], on_tick: Callable[[dict[str, Any]], None]) -> None:
         """Consume until `stop` is set. `on_tick` gets the counters about once a second."""
         self._consumer.subscribe(
-            [topics.ROLLUPS], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+            [topics.ROLLUPS, topics.SHARES],
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_revoke,
         )
         ready = False
         ticked_at = 0.0
@@ -137,7 +158,7 @@ class RollupsSink:
     def _on_revoke(self, _consumer: Consumer, revoked: list[TopicPartition]) -> None:
         # What waits may be inserted later all the same: rows are absolute. Only the commit must not happen.
         for entry in revoked:
-            self._ends.pop(entry.partition, None)
+            self._ends.pop((entry.topic, entry.partition), None)
 
     def _take(self, message: Message) -> None:
         error = message.error()
@@ -149,10 +170,13 @@ class RollupsSink:
         record = record_of(message)
         if not self._ends:
             self._since = self._clock()
-        self._ends[record.partition] = record.offset + 1
+        topic = message.topic() or topics.ROLLUPS
+        self._ends[topic, record.partition] = record.offset + 1
         kind = record.headers.get(HEADER_KIND)
         try:
-            if kind == KIND_PARTIALS:
+            if topic == topics.SHARES:
+                self._take_shares(decode_shares(record.headers, record.value or b""))
+            elif kind == KIND_PARTIALS:
                 cube, table = decode_partials(self._cubes, record.headers, record.value or b"")
                 self._tables[cube.partials_table].append(table)
                 self._rows += table.num_rows
@@ -161,11 +185,25 @@ class RollupsSink:
                 self._progress[report.topic, report.epoch, report.partition] = report
             else:
                 raise RollupRecordError(f"unknown record kind {kind!r}")
-        except (RollupRecordError, ValidationError) as problem:
+        except (RollupRecordError, ShareRecordError, ValidationError) as problem:
             self.refused_records += 1
-            log.error("%s[%d]@%d is not a rollup: %s", topics.ROLLUPS, record.partition, record.offset, problem)
+            log.error("%s[%d]@%d cannot be stored: %s", topic, record.partition, record.offset, problem)
+
+    def _take_shares(self, rows: pa.Table) -> None:
+        is_final = rows.column("is_final")
+        stored = rows.drop_columns(["is_final"])
+        for table, chosen in ((SHARES_FINAL_TABLE, is_final), (SHARES_LIVE_TABLE, pc.invert(is_final))):
+            part = stored.filter(chosen)
+            if part.num_rows:
+                self._tables[table].append(part)
+                self._rows += part.num_rows
 
     def _cycle(self) -> None:
+        coverage = self._new_coverage()
+        if coverage:
+            # Before the rows: a cube's first windows must never look complete where they are not.
+            self._insert("stream_coverage", coverage_rows(coverage))
+            self._coverage |= coverage
         for name, tables in self._tables.items():
             block = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
             self._insert(name, block)
@@ -184,12 +222,20 @@ class RollupsSink:
             reach("rollups-sink:after-commit")
         self._ends.clear()
 
+    def _new_coverage(self) -> dict[tuple[str, str, str, int], int]:
+        found = {
+            (cube, report.topic, report.epoch, report.partition): start_s
+            for report in self._progress.values()
+            for cube, start_s in report.counted_from_s.items()
+        }
+        return {key: start_s for key, start_s in found.items() if self._coverage.get(key) != start_s}
+
     def _sample(self, reports: Sequence[Progress]) -> None:
         now = self._clock()
         if now - self._sampled_at < self._settings.sink_sample_interval_s:
             return
         self._sampled_at = now
-        samples = {r.partition: (r.applied_offset + 1, r.end_offset, r.lag_ms) for r in reports}
+        samples = {r.partition: (r.counted_offset + 1, r.end_offset, r.lag_ms) for r in reports}
         self._insert("pipeline_samples", sample_rows("worker", topics.USAGE, int(now), samples))
 
     def _insert(self, table: str, block: pa.Table) -> None:
@@ -213,8 +259,8 @@ class RollupsSink:
         if still:
             self._consumer.resume(still)
 
-    def _commit(self, ends: dict[int, int]) -> None:
-        offsets = [TopicPartition(topics.ROLLUPS, number, end) for number, end in ends.items()]
+    def _commit(self, ends: dict[tuple[str, int], int]) -> None:
+        offsets = [TopicPartition(topic, number, end) for (topic, number), end in ends.items()]
         try:
             self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:

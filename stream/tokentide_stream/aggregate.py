@@ -1,13 +1,12 @@
 """Grouping one block of events: from columns to partial sums by window, segment and dimensions. Pure.
 
-Labels are never decoded row by row: each row's group is one integer made of its dictionary indices, and only the groups
-that occur are turned back into text.
+Labels are never handled row by row as text: each row's group is one integer made of its labels' numbers, and only the
+groups that occur are looked at again.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -16,11 +15,15 @@ import polars as pl
 import pyarrow as pa
 
 from tokentide_schemas.cubes import MEASURE_NAMES, Cube
+from tokentide_schemas.dimensions import DERIVED
 from tokentide_schemas.event import TOKEN_BUCKETS
+from tokentide_stream.labels import Ints, Labels
 
-Ints = npt.NDArray[np.int64]
+SEGMENT_MS: Final = 60_000
+FIRST: Final = "first_event"
+"""Number of the group's first event in the partition's order of events: who came first is admitted first."""
 
-_NUMBERS: Final = (*TOKEN_BUCKETS, "cost_nanousd", "latency_ms", "time_to_first_token_ms")
+_NUMBERS: Final = (*TOKEN_BUCKETS, "cost_nanousd", "latency_ms", "time_to_first_token_ms", "category_weight")
 _FLAGS: Final = ("usage_reported", "is_byok", "streamed")
 _TOOL_CALLS: Final = "tool_calls"
 
@@ -30,9 +33,14 @@ def state_schema(cube: Cube) -> dict[str, pl.DataType]:
     return {
         "window_start_s": pl.Int64(),
         "segment": pl.Int64(),
-        **{name: pl.String() for name in cube.dimensions},
-        **{name: pl.Int64() for name in MEASURE_NAMES},
+        **{name: pl.Int32() if name in DERIVED else pl.String() for name in cube.dimensions},
+        **{name: pl.Int64() for name in cube.measures},
     }
+
+
+def coded_schema(cube: Cube) -> dict[str, pl.DataType]:
+    """`state_schema` as it is kept in memory: labels and buckets by their number."""
+    return {name: pl.Int32() if name in cube.dimensions else kind for name, kind in state_schema(cube).items()}
 
 
 def group_keys(cube: Cube) -> list[str]:
@@ -40,30 +48,105 @@ def group_keys(cube: Cube) -> list[str]:
     return ["window_start_s", "segment", *cube.dimensions]
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A block's numeric columns as the measures need them, shared by all cubes."""
-
-    table: pa.Table
-    frame: pl.DataFrame
-    occurred_ms: Ints
+def segment_of(tier_s: int) -> str:
+    """Column with a row's segment in a tier."""
+    return f"segment_{tier_s}"
 
 
-def prepare(table: pa.Table) -> Prepared:
-    """Pull out what every cube needs."""
+class Block:
+    """A block's columns as numbers, made once and shared by all cubes.
+
+    watermark_ms: what each row's envelope met. first_event: number of the first row in the partition's order.
+    """
+
+    def __init__(
+        self, table: pa.Table, labels: Labels, watermark_ms: Ints, allowed_lateness_ms: int, first_event: int
+    ) -> None:
+        self.table = table
+        self.occurred_ms: Ints = _chunk(table, "occurred_at").cast(pa.int64()).to_numpy()
+        self.first_event = first_event
+        self.late_in_any = np.zeros(table.num_rows, np.bool_)
+        self.frame = _measured(table)
+        self._labels = labels
+        self._watermark_ms = watermark_ms
+        self._allowed_lateness_ms = allowed_lateness_ms
+        self._codes: dict[str, tuple[Ints, int]] = {}
+        self._starts: dict[int, Ints] = {}
+        self._segments: dict[int, Ints | None] = {}
+        self._places: dict[tuple[int, ...], tuple[Ints, int]] = {}
+
+    def codes(self, dimension: str) -> tuple[Ints, int]:
+        """Each row's number in a dimension, and how many numbers there are."""
+        found = self._codes.get(dimension)
+        if found is None:
+            derived = DERIVED.get(dimension)
+            if derived is None:
+                numbers = self._labels.encode(dimension, _chunk(self.table, dimension))
+                found = numbers, self._labels.size(dimension)
+            else:
+                found = derived.buckets.numbers(*derived.compute(self.table)), len(derived.buckets.lowers) + 1
+            self._codes[dimension] = found
+        return found
+
+    def window(self, window_s: int) -> Ints:
+        """Each row's window, numbered since 1970."""
+        found = self._starts.get(window_s)
+        if found is None:
+            found = self._starts[window_s] = self.occurred_ms // (window_s * 1000)
+        return found
+
+    def segment(self, window_s: int) -> Ints | None:
+        """Each row's segment in windows of a length; None when no row is late."""
+        if window_s not in self._segments:
+            ends_ms = (self.window(window_s) + 1) * (window_s * 1000) + self._allowed_lateness_ms
+            late = ends_ms <= self._watermark_ms
+            self._segments[window_s] = np.where(late, self._watermark_ms // SEGMENT_MS, 0) if late.any() else None
+        return self._segments[window_s]
+
+    def place(self, cube: Cube) -> tuple[Ints, int]:
+        """A number that is the same for rows of the same window and segments, and its upper bound."""
+        lengths = (cube.window_s, *cube.tiers)
+        found = self._places.get(lengths)
+        if found is None:
+            columns = [self.window(cube.window_s), *(s for s in map(self.segment, lengths) if s is not None)]
+            found = self._places[lengths] = number_rows([ranged(column) for column in columns])
+        return found
+
+
+def _measured(table: pa.Table) -> pl.DataFrame:
+    """The columns that measures sum."""
     frame = pl.from_arrow(table.select([*_NUMBERS, *_FLAGS]))
     assert isinstance(frame, pl.DataFrame)
-    finish = _chunk(table, "finish_reason")
-    code = finish.dictionary.index(_TOOL_CALLS).as_py()
-    is_tool_call = finish.indices.to_numpy() == code if code >= 0 else np.zeros(table.num_rows, np.bool_)
     total = pl.sum_horizontal([pl.col(bucket).cast(pl.Int64) for bucket in TOKEN_BUCKETS])
-    frame = frame.with_columns(
-        pl.Series("is_tool_call", is_tool_call),
+    known = pl.col("cost_nanousd").fill_null(0)
+    byok = pl.col("is_byok")
+    zero = pl.lit(0, pl.Int64)
+    weights = frame["category_weight"].to_numpy().astype(np.float64)
+    milli = np.where(_equals(table, "category", ""), 0, np.rint(weights * 1000)).astype(np.int64)
+    return frame.with_columns(
+        pl.Series("tool_call_requests", _equals(table, "finish_reason", _TOOL_CALLS)),
+        pl.Series("weighted_requests_milli", milli),
         total.alias("total_tokens"),
-        pl.col("cost_nanousd").fill_null(0).alias("known_cost_nanousd"),
+        pl.Series("row", np.arange(table.num_rows, dtype=np.int64)),
+    ).select(
+        "row",
+        *TOKEN_BUCKETS,
+        (~pl.col("usage_reported")).alias("usage_missing_requests"),
+        pl.when(byok).then(zero).otherwise(known).alias("cost_nanousd"),
+        pl.col("cost_nanousd").is_null().alias("cost_unknown_requests"),
+        byok.alias("byok_requests"),
+        pl.when(byok).then(pl.col("total_tokens")).otherwise(zero).alias("byok_tokens"),
+        pl.when(byok).then(known).otherwise(zero).alias("byok_cost_nanousd"),
+        pl.col("streamed").alias("streamed_requests"),
+        "tool_call_requests",
+        pl.when(pl.col("tool_call_requests")).then(pl.col("total_tokens")).otherwise(zero).alias("tool_call_tokens"),
+        pl.col("latency_ms").is_not_null().alias("latency_known_requests"),
+        pl.col("latency_ms").fill_null(0).alias("latency_ms_sum"),
+        pl.col("time_to_first_token_ms").is_not_null().alias("time_to_first_token_known_requests"),
+        pl.col("time_to_first_token_ms").fill_null(0).alias("time_to_first_token_ms_sum"),
+        "weighted_requests_milli",
+        (pl.col("weighted_requests_milli") * pl.col("total_tokens")).alias("weighted_tokens_milli"),
     )
-    occurred_ms = _chunk(table, "occurred_at").cast(pa.int64()).to_numpy()
-    return Prepared(table, frame, occurred_ms)
 
 
 def _chunk(table: pa.Table, name: str) -> pa.Array:
@@ -71,97 +154,100 @@ def _chunk(table: pa.Table, name: str) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
-def _sum(expression: pl.Expr, name: str) -> pl.Expr:
-    return expression.cast(pl.Int64).sum().alias(name)
+def _equals(table: pa.Table, name: str, value: str) -> npt.NDArray[np.bool_]:
+    column = _chunk(table, name)
+    hits = [number for number, known in enumerate(column.dictionary.to_pylist()) if known == value]
+    indices = column.indices.to_numpy()
+    return np.isin(indices, hits) if len(hits) > 1 else indices == (hits[0] if hits else -1)
 
 
-def _measures() -> list[pl.Expr]:
-    byok = pl.col("is_byok")
-    known = pl.col("known_cost_nanousd")
-    zero = pl.lit(0, pl.Int64)
-    by_name = {
-        "requests": pl.len().cast(pl.Int64),
-        "usage_missing_requests": _sum(~pl.col("usage_reported"), "usage_missing_requests"),
-        **{bucket: _sum(pl.col(bucket), bucket) for bucket in TOKEN_BUCKETS},
-        "cost_nanousd": _sum(pl.when(byok).then(zero).otherwise(known), "cost_nanousd"),
-        "cost_unknown_requests": _sum(pl.col("cost_nanousd").is_null(), "cost_unknown_requests"),
-        "byok_requests": _sum(byok, "byok_requests"),
-        "byok_tokens": _sum(pl.when(byok).then(pl.col("total_tokens")).otherwise(zero), "byok_tokens"),
-        "byok_cost_nanousd": _sum(pl.when(byok).then(known).otherwise(zero), "byok_cost_nanousd"),
-        "streamed_requests": _sum(pl.col("streamed"), "streamed_requests"),
-        "tool_call_requests": _sum(pl.col("is_tool_call"), "tool_call_requests"),
-        "tool_call_tokens": _sum(
-            pl.when(pl.col("is_tool_call")).then(pl.col("total_tokens")).otherwise(zero), "tool_call_tokens"
-        ),
-    }
-    for column in ("latency_ms", "time_to_first_token_ms"):
-        prefix = column.removesuffix("_ms")
-        by_name[f"{prefix}_known_requests"] = _sum(pl.col(column).is_not_null(), f"{prefix}_known_requests")
-        by_name[f"{column}_sum"] = _sum(pl.col(column).fill_null(0), f"{column}_sum")
-    return [by_name[name].alias(name) for name in MEASURE_NAMES]
-
-
-_MEASURES: Final = _measures()
-
-
-def _dense(values: Ints) -> tuple[Ints, Ints]:
-    """Distinct values and, for each row, the number of its value: cheap where there are few, as windows are."""
+def ranged(values: Ints) -> tuple[Ints, int]:
+    """Values moved to begin at 0, and the end of their range."""
+    if not len(values):
+        return values, 1
     low = int(values.min())
-    span = int(values.max()) - low + 1
-    if span <= 4_096:
-        present = np.bincount(values - low, minlength=span) > 0
-        distinct = np.flatnonzero(present) + low
-        return distinct, (np.cumsum(present) - 1)[values - low]
-    distinct, codes = np.unique(values, return_inverse=True)
-    return distinct, codes
+    return values - low, int(values.max()) - low + 1
 
 
-def group(cube: Cube, block: Prepared, segment: Ints) -> pl.DataFrame:
-    """Partial sums of a block for one cube, columns of `state_schema`. The row order is arbitrary.
+def number_rows(columns: Sequence[tuple[Ints, int]]) -> tuple[Ints, int]:
+    """One integer for each row, equal for rows that are equal in every column, and its upper bound.
 
-    `segment`: one value for each row, 0 for events in time.
+    columns: values from 0, and their upper bound.
     """
-    starts, window_codes = _dense(block.occurred_ms // (cube.window_s * 1000))
-    segments, segment_codes = _dense(segment)
-    columns = [_chunk(block.table, name) for name in cube.dimensions]
-    parts: list[tuple[Ints, int]] = [(window_codes, len(starts)), (segment_codes, len(segments))]
-    parts += [(column.indices.to_numpy(), len(column.dictionary)) for column in columns]
-    if math.prod(count for _, count in parts) >= 2**62:
-        return _group_by_text(cube, block, segment)
-    key = np.zeros(block.table.num_rows, np.int64)
-    for codes, count in parts:
-        key *= count
-        key += codes
-    grouped = block.frame.with_columns(pl.Series("key", key)).group_by("key").agg(_MEASURES)
-    rest = grouped["key"].to_numpy().copy()
-    decoded: dict[str, pl.Series] = {}
-    for name, column, (_, count) in reversed(list(zip(cube.dimensions, columns, parts[2:], strict=True))):
-        values = column.dictionary.take(pa.array(rest % count))
-        decoded[name] = pl.Series(name, pl.from_arrow(values)).cast(pl.String)
-        rest //= count
-    decoded["segment"] = pl.Series("segment", segments[rest % len(segments)], dtype=pl.Int64)
-    decoded["window_start_s"] = pl.Series(
-        "window_start_s", starts[rest // len(segments)] * cube.window_s, dtype=pl.Int64
+    key, size = columns[0]
+    for column in columns[1:]:
+        values, count = column
+        if size * count >= 2**62:
+            # More combinations than an integer can number: number those that occur.
+            key, size = _dense(key)
+            values, count = column if size * count < 2**62 else _dense(values)
+        key = key * count + values
+        size *= count
+    return key, size
+
+
+def _dense(values: Ints) -> tuple[Ints, int]:
+    distinct, places = np.unique(values, return_inverse=True)
+    return places.astype(np.int64), max(1, len(distinct))
+
+
+_BLOCK_SUMS: Final = {
+    name: pl.len().cast(pl.Int64).alias(name) if name == "requests" else pl.col(name).cast(pl.Int64).sum()
+    for name in MEASURE_NAMES
+}
+
+
+def group(cube: Cube, block: Block) -> pl.DataFrame:
+    """Partial sums of a block: window, segment of the cube and of each tier, dimensions by number, FIRST, measures."""
+    codes = {name: block.codes(name) for name in cube.dimensions}
+    key, _ = number_rows([block.place(cube), *codes.values()])
+    grouped = (
+        block.frame.with_columns(pl.Series("key", key))
+        .group_by("key")
+        .agg(pl.col("row").first(), *(_BLOCK_SUMS[name] for name in cube.measures))
     )
-    return grouped.drop("key").with_columns(decoded.values()).select(list(state_schema(cube)))
+    rows = grouped["row"].to_numpy()
+    columns = [pl.Series("window_start_s", block.window(cube.window_s)[rows] * cube.window_s)]
+    for name, window_s in [("segment", cube.window_s), *((segment_of(tier), tier) for tier in cube.tiers)]:
+        segment = block.segment(window_s)
+        columns.append(pl.Series(name, np.zeros(len(rows), np.int64) if segment is None else segment[rows]))
+    columns += [pl.Series(name, numbers[rows].astype(np.int32)) for name, (numbers, _) in codes.items()]
+    columns.append(pl.Series(FIRST, rows + block.first_event))
+    return pl.DataFrame([*columns, *grouped.select(cube.measures).get_columns()])
 
 
-def _group_by_text(cube: Cube, block: Prepared, segment: Ints) -> pl.DataFrame:
-    """The same sums for a block whose dictionaries are so large that no integer can number the combinations.
+def merge(frames: Sequence[pl.DataFrame], keys: Sequence[str]) -> pl.DataFrame:
+    """Add partial sums up by integer columns; what is not a key or FIRST is summed."""
+    joined = pl.concat(frames)
+    key, _ = number_rows([ranged(joined[name].to_numpy().astype(np.int64)) for name in keys])
+    sums = [
+        pl.col(name).min() if name == FIRST else pl.col(name).first() if name in keys else pl.col(name).sum()
+        for name in joined.columns
+    ]
+    return joined.with_columns(pl.Series("key", key)).group_by("key").agg(sums).drop("key")
 
-    Dictionaries may be full of values that no row uses, so a small envelope is enough to get here.
-    """
-    labels = [pl.Series(name, pl.from_arrow(_chunk(block.table, name).cast(pa.utf8()))) for name in cube.dimensions]
-    starts = pl.Series("window_start_s", block.occurred_ms // (cube.window_s * 1000) * cube.window_s, dtype=pl.Int64)
-    frame = block.frame.with_columns(starts, pl.Series("segment", segment, dtype=pl.Int64), *labels)
-    return frame.group_by(group_keys(cube)).agg(_MEASURES).select(list(state_schema(cube)))
+
+def decoded(cube: Cube, rows: pl.DataFrame, labels: Labels) -> pl.DataFrame:
+    """Rows of `coded_schema` with their labels as text and buckets as lower bounds: `state_schema`."""
+    columns = []
+    for name in cube.dimensions:
+        derived = DERIVED.get(name)
+        if derived is None:
+            columns.append(labels.decode(name, rows[name]))
+        else:
+            bounds = np.array([-1, *derived.buckets.lowers], np.int32)
+            columns.append(pl.Series(name, bounds[rows[name].to_numpy()]))
+    return rows.with_columns(columns).select(list(state_schema(cube)))
 
 
-def merge(cube: Cube, frames: list[pl.DataFrame]) -> pl.DataFrame:
-    """Add partial sums up."""
-    return (
-        pl.concat(frames)
-        .group_by(group_keys(cube))
-        .agg([pl.col(name).sum() for name in MEASURE_NAMES])
-        .select(list(state_schema(cube)))
-    )
+def encoded(cube: Cube, rows: pl.DataFrame, labels: Labels) -> pl.DataFrame:
+    """The inverse of `decoded`."""
+    columns = []
+    for name in cube.dimensions:
+        derived = DERIVED.get(name)
+        if derived is None:
+            numbers = [labels.number(name, value) for value in rows[name]]
+        else:
+            numbers = (np.searchsorted((-1, *derived.buckets.lowers), rows[name].to_numpy())).tolist()
+        columns.append(pl.Series(name, numbers, dtype=pl.Int32))
+    return rows.with_columns(columns).select(list(coded_schema(cube)))

@@ -6,16 +6,20 @@ import io
 import json
 import struct
 from collections.abc import Sequence
+from dataclasses import astuple
+from typing import Any
 
 import polars as pl
 import zstandard
 
 from tokentide_schemas.cubes import Cube
+from tokentide_schemas.event_ids import SeenEventIds
 from tokentide_schemas.identity import SeenEnvelopes
-from tokentide_stream.aggregate import state_schema
+from tokentide_stream.labels import Labels
 from tokentide_stream.partition import PartitionState
+from tokentide_stream.rollup import Position
 
-FORMAT = 1
+FORMAT = 2
 _LENGTH = struct.Struct("<I")
 
 
@@ -24,13 +28,29 @@ class CheckpointError(Exception):
 
 
 def dump(state: PartitionState, epoch: str) -> bytes:
-    """State after a flush. `epoch` is the id of the source topic, so that a topic made anew starts from nothing."""
-    frames = state.open_rows()
-    bodies = []
-    for frame in frames.values():
-        body = io.BytesIO()
-        frame.write_ipc(body)
-        bodies.append(body.getvalue())
+    """The whole state, published or not. `epoch` is the id of the source topic, so that a topic made anew starts from
+    nothing.
+
+    Published rows change only when they are published, so their bytes are kept: a checkpoint costs what came since.
+    """
+    state.distribute()
+    parts = [zstandard.compress(json.dumps([state.labels.dump(), state.seen.dump()]).encode(), 1)]
+    parts.append(zstandard.compress(state.seen_event_ids.dump(), 1))
+    rollups = []
+    for rollup in state.rollups():
+        if rollup.encoded is None:
+            rollup.encoded = _frame_bytes(rollup.open_rows)
+        pending = _frame_bytes(rollup.pending[0]) if rollup.pending else b""
+        parts += [rollup.encoded, pending]
+        rollups.append(
+            {
+                **_definition(rollup.cube),
+                "bytes": [len(rollup.encoded), len(pending)],
+                "position": astuple(rollup.position),
+                "counted_from_s": rollup.counted_from_s,
+                "folded_requests": rollup.folded_requests,
+            }
+        )
     head = {
         "format": FORMAT,
         "epoch": epoch,
@@ -39,11 +59,33 @@ def dump(state: PartitionState, epoch: str) -> bytes:
         "applied_events": state.applied_events,
         "late_events": state.late_events,
         "duplicate_envelopes": state.duplicate_envelopes,
-        "seen": state.seen.dump(),
-        "cubes": {name: len(body) for name, body in zip(frames, bodies, strict=True)},
+        "duplicate_events": state.duplicate_events,
+        "body_bytes": sum(map(len, parts)),
+        "tables_bytes": len(parts[0]),
+        "event_ids_bytes": len(parts[1]),
+        "rollups": rollups,
     }
-    text = json.dumps(head, separators=(",", ":")).encode()
-    return zstandard.compress(_LENGTH.pack(len(text)) + text + b"".join(bodies), 1)
+    text = zstandard.compress(json.dumps(head, separators=(",", ":")).encode(), 1)
+    return b"".join([_LENGTH.pack(len(text)), text, *parts])
+
+
+def _definition(cube: Cube) -> dict[str, Any]:
+    return {
+        "name": cube.name,
+        "dimensions": list(cube.dimensions),
+        "window_s": cube.window_s,
+        "measures": list(cube.measures),
+    }
+
+
+def _frame_bytes(frame: pl.DataFrame) -> bytes:
+    body = io.BytesIO()
+    frame.write_ipc(body)
+    return zstandard.compress(body.getbuffer(), 1)
+
+
+def _frame(value: bytes) -> pl.DataFrame:
+    return pl.read_ipc(io.BytesIO(zstandard.decompress(value)))
 
 
 def peek(value: bytes) -> tuple[str, int]:
@@ -55,42 +97,62 @@ def peek(value: bytes) -> tuple[str, int]:
 def load(value: bytes, cubes: Sequence[Cube], allowed_lateness_s: int) -> PartitionState:
     """The inverse of `dump`.
 
-    Raises CheckpointError when the checkpoint lacks a configured cube: its open windows would restart from zero and
-    overwrite good totals.
+    A cube or tier that the checkpoint lacks was added since: it counts from the first window of which nothing has
+    passed yet. One that is no longer configured is forgotten. Raises CheckpointError for bytes that cannot be read
+    and for a cube that has kept its name but not its definition.
     """
     head, bodies = _read(value)
     state = PartitionState(cubes, allowed_lateness_s)
-    frames: dict[str, pl.DataFrame] = {}
-    position = 0
-    for name, length in head["cubes"].items():
-        frames[name] = pl.read_ipc(io.BytesIO(bodies[position : position + length]))
-        position += length
-    for cube in cubes:
-        if cube.name not in frames:
-            raise CheckpointError(f"the checkpoint has no cube {cube.name!r}; it was made by another configuration")
-        expected = state_schema(cube)
-        if dict(frames[cube.name].schema) != expected:
-            raise CheckpointError(f"cube {cube.name!r} has other columns in the checkpoint than in the configuration")
-    state.restore_rows(frames)
     state.applied_offset = int(head["applied_offset"])
     state.watermark_ms = int(head["watermark_ms"])
     state.applied_events = int(head["applied_events"])
     state.late_events = int(head["late_events"])
     state.duplicate_envelopes = int(head["duplicate_envelopes"])
-    state.seen = SeenEnvelopes.load(head["seen"])
+    state.duplicate_events = int(head["duplicate_events"])
+    try:
+        position = int(head["tables_bytes"])
+        labels, seen = json.loads(zstandard.decompress(bodies[:position]))
+        state.labels = Labels(labels)
+        state.seen = SeenEnvelopes.load(seen)
+        ids_end = position + int(head["event_ids_bytes"])
+        state.seen_event_ids = SeenEventIds.load(zstandard.decompress(bodies[position:ids_end]))
+        position = ids_end
+        saved = {}
+        for entry in head["rollups"]:
+            first, second = entry["bytes"]
+            saved[entry["name"]] = (entry, bodies[position : position + first], bodies[position + first :][:second])
+            position += first + second
+        for rollup in state.rollups():
+            name = rollup.cube.name
+            if name not in saved:
+                rollup.counted_from_s = state.first_complete_window_s(rollup.cube.window_s)
+                rollup.position = state.position
+                continue
+            entry, published, pending = saved[name]
+            if {key: entry[key] for key in _definition(rollup.cube)} != _definition(rollup.cube):
+                raise CheckpointError(
+                    f"cube {name!r} has other dimensions, measures or windows in the checkpoint than in the "
+                    "configuration; give the changed cube another name"
+                )
+            rollup.open_rows = _frame(published)
+            rollup.pending = [_frame(pending)] if pending else []
+            rollup.position = Position(*entry["position"])
+            rollup.counted_from_s = int(entry["counted_from_s"])
+            rollup.folded_requests = int(entry["folded_requests"])
+    except (zstandard.ZstdError, struct.error, pl.exceptions.PolarsError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"unreadable checkpoint: {error}") from error
     return state
 
 
-def _read(value: bytes) -> tuple[dict, bytes]:  # type: ignore[type-arg]
+def _read(value: bytes) -> tuple[dict[str, Any], bytes]:
     try:
-        decoder = zstandard.ZstdDecompressor().decompressobj()
-        plain = decoder.decompress(value)
-        if not decoder.eof:
-            raise ValueError("it was cut off")
-        (length,) = _LENGTH.unpack_from(plain)
-        head = json.loads(plain[_LENGTH.size : _LENGTH.size + length])
+        (length,) = _LENGTH.unpack_from(value)
+        head = json.loads(zstandard.decompress(value[_LENGTH.size : _LENGTH.size + length]))
     except (zstandard.ZstdError, struct.error, ValueError) as error:
         raise CheckpointError(f"unreadable checkpoint: {error}") from error
     if head.get("format") != FORMAT:
         raise CheckpointError(f"checkpoint format {head.get('format')}; this worker reads {FORMAT}")
-    return head, plain[_LENGTH.size + length :]
+    bodies = value[_LENGTH.size + length :]
+    if len(bodies) != head["body_bytes"]:
+        raise CheckpointError(f"unreadable checkpoint: {len(bodies)} bytes of rows, {head['body_bytes']} were written")
+    return head, bodies

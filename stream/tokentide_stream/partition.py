@@ -6,45 +6,74 @@ crashes change nothing. That is what makes rows that are sent again after a cras
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 
-from tokentide_schemas.block import assemble
+from tokentide_schemas.block import MAX_CLOCK_SKEW_MS, assemble
 from tokentide_schemas.catalogue import Catalogue
 from tokentide_schemas.costing import with_computed_costs
 from tokentide_schemas.cubes import Cube
 from tokentide_schemas.envelope import Envelope, Record, decode
+from tokentide_schemas.event_ids import SeenEventIds, without_repeated_events
 from tokentide_schemas.identity import SeenEnvelopes
-from tokentide_stream.aggregate import Ints, group, group_keys, merge, prepare, state_schema
+from tokentide_stream.aggregate import SEGMENT_MS, Block, decoded, encoded, group, merge, segment_of
+from tokentide_stream.labels import Ints, Labels
+from tokentide_stream.rollup import Position, Rollup
+from tokentide_stream.rollup import ShrinkingPartialError as ShrinkingPartialError
 
 NOT_YET_MS = 0
 """Watermark before the first event."""
 
-SEGMENT_MS = 60_000
-
-
-class ShrinkingPartialError(Exception):
-    """A sum is smaller than the one it would replace: the state is damaged and must not be published."""
+_MERGE_ROWS = 50_000
 
 
 @dataclass(slots=True)
 class _CubeState:
+    """A cube, the sums of blocks that are not yet distributed, and its rollups: the cube itself, then its tiers."""
+
     cube: Cube
-    open_rows: pl.DataFrame
+    rollups: tuple[Rollup, ...]
     fresh: list[pl.DataFrame] = field(default_factory=list)
+
+    @property
+    def keys(self) -> list[str]:
+        return ["window_start_s", "segment", *map(segment_of, self.cube.tiers), *self.cube.dimensions]
+
+    def take(self, sums: pl.DataFrame) -> None:
+        self.fresh.append(sums)
+        if sum(map(len, self.fresh)) > _MERGE_ROWS:
+            self.distribute()
+
+    def distribute(self) -> None:
+        """Hand what came to the cube's own windows and to the tiers': added up once, so a tier costs little."""
+        if not self.fresh:
+            return
+        sums = merge(self.fresh, self.keys) if len(self.fresh) > 1 else self.fresh[0]
+        self.fresh = []
+        self.rollups[0].feed(sums)
+        for tier in self.rollups[1:]:
+            length = tier.cube.window_s
+            start = pl.col("window_start_s") // length * length
+            tier.feed(sums.with_columns(start.alias("window_start_s"), pl.col(segment_of(length)).alias("segment")))
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a flush publishes. rows: cube name -> absolute partial sums of every group that changed."""
+    """What a flush publishes.
+
+    version: the last offset counted. rows: cube or tier name -> absolute partial sums of every group that changed.
+    published: up to where the rows of every cube and tier are published with this flush; behind `version` while a
+    slow one waits for its turn.
+    """
 
     version: int
     watermark_ms: int
     applied_events: int
     rows: dict[str, pl.DataFrame]
+    published: Position
 
 
 class PartitionState:
@@ -62,20 +91,46 @@ class PartitionState:
         # Events that came after the close of their window in at least one cube.
         self.late_events = 0
         self.duplicate_envelopes = 0
+        self.duplicate_events = 0
         self.seen = SeenEnvelopes()
+        self.seen_event_ids = SeenEventIds()
         # Gives the costs that no producer reported; the raw sink must have the same catalogue.
         self.pricer: Catalogue | None = None
-        self._cubes = {cube.name: _CubeState(cube, pl.DataFrame(schema=state_schema(cube))) for cube in cubes}
+        self.labels = Labels()
+        self._cubes = [
+            _CubeState(cube, tuple(Rollup.empty(part, self.position) for part in (cube, *cube.tier_cubes)))
+            for cube in cubes
+        ]
+
+    @property
+    def position(self) -> Position:
+        """Up to where everything is counted."""
+        return Position(self.applied_offset, self.watermark_ms, self.applied_events)
+
+    def rollups(self) -> Iterator[Rollup]:
+        """The cubes and tiers in the order of the configuration."""
+        for state in self._cubes:
+            yield from state.rollups
 
     @property
     def open_groups(self) -> int:
-        """Rows held in memory, all cubes."""
-        return sum(len(c.open_rows) + sum(map(len, c.fresh)) for c in self._cubes.values())
+        """Rows held in memory, all cubes and tiers."""
+        return sum(r.groups for r in self.rollups()) + sum(len(f) for c in self._cubes for f in c.fresh)
+
+    @property
+    def folded_requests(self) -> int:
+        """Requests that were counted under `__other__`, once for each cube, tier and dimension."""
+        return sum(rollup.folded_requests for rollup in self.rollups())
 
     @property
     def is_dirty(self) -> bool:
-        """There is something that the last flush has not published."""
-        return any(c.fresh for c in self._cubes.values())
+        """There is something that is not published."""
+        return any(c.fresh for c in self._cubes) or any(r.pending for r in self.rollups())
+
+    @property
+    def counted_from_s(self) -> dict[str, int]:
+        """Cube or tier -> start of its first complete window, where that is not the beginning."""
+        return {r.cube.name: r.counted_from_s for r in self.rollups() if r.counted_from_s}
 
     def apply(self, records: Sequence[Record]) -> int:
         """Count records that were not counted before; returns how many events were.
@@ -89,7 +144,9 @@ class PartitionState:
         if not new:
             return 0
         envelopes = [self._once(decode(record)) for record in new]
-        block = assemble(envelopes)
+        block, repeats = without_repeated_events(assemble(envelopes), envelopes, self.seen_event_ids)
+        if repeats is not None:
+            self.duplicate_events += sum(repeats.rows)
         if self.pricer is not None:
             block = with_computed_costs(block, self.pricer)
         self.applied_offset = new[-1].offset
@@ -98,16 +155,15 @@ class PartitionState:
             return 0
         occurred = block.table.column("occurred_at").cast("int64").to_numpy()
         before, self.watermark_ms = self._watermarks(envelopes, block.envelope_index, occurred)
-        watermark_at_row = before[block.envelope_index]
+        counted = Block(
+            block.table, self.labels, before[block.envelope_index], self.allowed_lateness_ms, self.applied_events
+        )
         late_in_any = np.zeros(rows, np.bool_)
-        prepared = prepare(block.table)
-        for state in self._cubes.values():
-            window_ms = state.cube.window_s * 1000
-            ends = (occurred // window_ms + 1) * window_ms
-            late = ends + self.allowed_lateness_ms <= watermark_at_row
-            segment = np.where(late, watermark_at_row // SEGMENT_MS, 0)
-            state.fresh.append(group(state.cube, prepared, segment))
-            late_in_any |= late
+        for state in self._cubes:
+            state.take(group(state.cube, counted))
+            segment = counted.segment(state.cube.window_s)
+            if segment is not None:
+                late_in_any |= segment > 0
         self.late_events += int(np.count_nonzero(late_in_any))
         self.applied_events += rows
         return rows
@@ -134,45 +190,78 @@ class PartitionState:
         before = np.concatenate(([self.watermark_ms], after[:-1]))
         return before, int(after[-1])
 
-    def flush(self) -> Changes:
-        """Add up what came since the last flush, drop what can no longer change, return what changed."""
+    def flush(self, now_s: float | None = None) -> Changes:
+        """Publish what is due at `now_s`, or everything: add up what came, drop what can no longer change.
+
+        now_s: any clock of seconds that does not run backwards; cubes and tiers each have their own pause.
+        Raises ShrinkingPartialError when the state is damaged.
+        """
         rows = {}
-        for name, state in self._cubes.items():
-            if not state.fresh:
-                continue
-            keys = group_keys(state.cube)
-            fresh = merge(state.cube, state.fresh)
-            merged = merge(state.cube, [state.open_rows, fresh])
-            changed = merged.join(fresh.select(keys), on=keys, how="semi")
-            _refuse_shrinking(state, changed, keys)
-            state.fresh.clear()
-            state.open_rows = merged.filter(self._can_change(state.cube))
-            rows[name] = changed
-        return Changes(self.applied_offset, self.watermark_ms, self.applied_events, rows)
+        for state in self._cubes:
+            due = [rollup for rollup in state.rollups if rollup.is_due(now_s)]
+            if due:
+                state.distribute()
+            for rollup in due:
+                if not rollup.pending:
+                    continue
+                changed = rollup.publish(self.position, self._can_change(rollup.cube), self.labels)
+                rows[rollup.cube.name] = decoded(rollup.cube, changed, self.labels)
+                rollup.published_at_s = now_s
+        waiting = []
+        for state in self._cubes:
+            for rollup in state.rollups:
+                if state.fresh or rollup.pending:
+                    waiting.append(rollup.position)
+                else:
+                    rollup.position = self.position
+        published = min(waiting, key=lambda position: position.offset, default=self.position)
+        if self.labels.has_grown:
+            self._forget_unused_labels()
+        return Changes(self.applied_offset, self.watermark_ms, self.applied_events, rows, published)
 
     def _can_change(self, cube: Cube) -> pl.Expr:
         end_ms = (pl.col("window_start_s") + cube.window_s) * 1000
         in_time = (pl.col("segment") == 0) & (end_ms + self.allowed_lateness_ms > self.watermark_ms)
         return in_time | (pl.col("segment") >= self.watermark_ms // SEGMENT_MS)
 
+    def _forget_unused_labels(self) -> None:
+        for state in self._cubes:
+            state.distribute()
+        used: dict[str, set[int]] = {}
+        for rollup in self.rollups():
+            for name in rollup.cube.guarded:
+                for frame in (rollup.open_rows, *rollup.pending):
+                    used.setdefault(name, set()).update(frame[name].unique().to_list())
+        moved = self.labels.keep(used)
+        for rollup in self.rollups():
+            rollup.renumber(moved)
+
+    def distribute(self) -> None:
+        """Bring everything that came into the rollups' pending rows, added up: the shape of a checkpoint."""
+        for state in self._cubes:
+            state.distribute()
+            for rollup in state.rollups:
+                rollup.collapse()
+
     def open_rows(self) -> dict[str, pl.DataFrame]:
-        """Open rows by cube, for a checkpoint. Call right after `flush`; raises RuntimeError when it is due."""
+        """Published rows that can still change, by cube and tier. Call after a full `flush`; raises RuntimeError when
+        one is due."""
         if self.is_dirty:
-            raise RuntimeError("flush before a checkpoint: it must hold everything up to its offset")
-        return {name: state.open_rows for name, state in self._cubes.items()}
+            raise RuntimeError("flush before open_rows: they must hold everything up to the applied offset")
+        return {r.cube.name: decoded(r.cube, r.open_rows, self.labels) for r in self.rollups()}
 
     def restore_rows(self, rows: dict[str, pl.DataFrame]) -> None:
-        """Take up a checkpoint's open rows."""
-        for name, frame in rows.items():
-            if name in self._cubes:
-                self._cubes[name].open_rows = frame
+        """Take up open rows, as `open_rows` gives them."""
+        for rollup in self.rollups():
+            if rollup.cube.name in rows:
+                rollup.open_rows = encoded(rollup.cube, rows[rollup.cube.name], self.labels)
+                rollup.encoded = None
 
+    def first_complete_window_s(self, window_s: int) -> int:
+        """Start of the first window of which no event was counted yet: where a new cube begins.
 
-def _refuse_shrinking(state: _CubeState, changed: pl.DataFrame, keys: list[str]) -> None:
-    """Requests only ever grow; a smaller sum means lost state, and publishing it would destroy a good total."""
-    both = changed.join(state.open_rows, on=keys, how="inner", suffix="_before")
-    if (both["requests"] <= both["requests_before"]).any():
-        raise ShrinkingPartialError(
-            f"cube {state.cube.name}: a group has fewer requests than what was published for it before; "
-            "stopping so that the stored totals stay right. Restart to recover from the last checkpoint."
-        )
+        No event is ahead of the watermark by more than the clock skew that the guard against the future allows.
+        """
+        if not self.applied_events:
+            return 0
+        return ((self.watermark_ms + MAX_CLOCK_SKEW_MS) // 1000 // window_s + 1) * window_s

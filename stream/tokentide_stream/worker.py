@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from tokentide_schemas import topics
 from tokentide_schemas.catalogue import Catalogue
 from tokentide_schemas.crash_points import reach
-from tokentide_schemas.cubes import Cube
+from tokentide_schemas.cubes import Cube, stored_cubes
 from tokentide_schemas.envelope import Record
 from tokentide_schemas.rollups import (
     HEADER_CUBE,
@@ -34,6 +34,11 @@ from tokentide_stream.publish import partials
 from tokentide_stream.settings import StreamSettings
 
 log = logging.getLogger(__name__)
+
+QUIET_S = 2.0
+"""A partition that is silent for so long publishes everything: slow cubes and tiers need not wait for their turn."""
+CHECKPOINT_SHARE = 20
+"""A checkpoint waits for at least so many times as long as the last one took, so that large states cost little."""
 
 
 class Outlet(Protocol):
@@ -61,6 +66,7 @@ class _Partition:
     newest_appended_ms: int = 0
     checkpointed_offset: int = -1
     progress_at: float = 0.0
+    received_at: float = 0.0
 
 
 class RollupWorker:
@@ -77,7 +83,8 @@ class RollupWorker:
     ) -> None:
         self.pricer = pricer
         self.settings = settings
-        self.cubes = {cube.name: cube for cube in cubes}
+        self.cubes = tuple(cubes)
+        self._stored = {cube.name: cube for cube in stored_cubes(cubes)}
         self.epoch = epoch
         self.outlet = outlet
         self.clock = clock
@@ -90,6 +97,7 @@ class RollupWorker:
         self._waiting_bytes = 0
         self._emitted_at = clock()
         self._checkpointed_at = clock()
+        self._checkpoint_took_s = 0.0
         self._lock = asyncio.Lock()
 
     async def receive(self, event: Any) -> None:
@@ -109,16 +117,17 @@ class RollupWorker:
             now = self.clock()
             if now - self._emitted_at >= self.settings.stream_emit_interval_s:
                 self._emitted_at = now
-                due = now - self._checkpointed_at >= self.settings.stream_checkpoint_interval_s
+                pause_s = max(self.settings.stream_checkpoint_interval_s, CHECKPOINT_SHARE * self._checkpoint_took_s)
+                due = now - self._checkpointed_at >= pause_s
+                await self._flush(due, now)
                 if due:
                     self._checkpointed_at = now
-                await self._flush(due)
 
     async def finish(self) -> None:
         """Publish and checkpoint everything that has come: the last act of a clean stop."""
         async with self._lock:
             self._count()
-            await self._flush(True)
+            await self._flush(True, None)
 
     def drop(self, partitions: Iterable[int]) -> None:
         """Forget partitions that were taken away; their next owner starts from the checkpoint."""
@@ -143,7 +152,7 @@ class RollupWorker:
             if epoch == self.epoch and offset > best_offset:
                 best, best_offset = value, offset
         lateness_s = self.settings.stream_allowed_lateness_s
-        cubes = tuple(self.cubes.values())
+        cubes = self.cubes
         state = PartitionState(cubes, lateness_s) if best is None else checkpoint.load(best, cubes, lateness_s)
         state.pricer = self.pricer
         log.info("partition %d: starting after offset %d (%d checkpoints)", number, state.applied_offset, len(keys))
@@ -160,19 +169,30 @@ class RollupWorker:
             self.events_total += part.state.apply(records)
             part.newest_appended_ms = records[-1].appended_at_ms
             part.unacknowledged += events
+            part.received_at = self.clock()
         self._waiting_records = 0
         self._waiting_bytes = 0
 
-    async def _flush(self, with_checkpoint: bool) -> None:
+    async def _flush(self, with_checkpoint: bool, due_at: float | None) -> None:
+        """Publish what is due at a time, or everything."""
+        self._checkpoint_took_s = 0.0 if with_checkpoint else self._checkpoint_took_s
         await asyncio.gather(
-            *(self._flush_partition(number, part, with_checkpoint) for number, part in list(self.partitions.items()))
+            *(
+                self._flush_partition(number, part, with_checkpoint, due_at)
+                for number, part in list(self.partitions.items())
+            )
         )
 
-    async def _flush_partition(self, number: int, part: _Partition, with_checkpoint: bool) -> None:
+    async def _flush_partition(
+        self, number: int, part: _Partition, with_checkpoint: bool, due_at: float | None
+    ) -> None:
         now = self.clock()
         state = part.state
+        if due_at is not None and due_at - part.received_at >= QUIET_S:
+            due_at = None
         if state.is_dirty or now - part.progress_at >= self.settings.stream_checkpoint_interval_s:
-            await self.outlet.send_rollups(number, self._records(number, part, now))
+            records = self._records(number, part, now, due_at)
+            await self.outlet.send_rollups(number, records)
             part.progress_at = now
             reach("worker:after-rows")
         if not with_checkpoint:
@@ -187,7 +207,9 @@ class RollupWorker:
             reach("worker:after-acknowledgement")
 
     async def _checkpoint(self, number: int, part: _Partition) -> None:
+        began = self.clock()
         value = checkpoint.dump(part.state, self.epoch)
+        self._checkpoint_took_s += max(0.0, self.clock() - began)
         offset = part.state.applied_offset
         if len(value) > topics.MAX_CHECKPOINT_BYTES:
             raise checkpoint.CheckpointError(
@@ -200,13 +222,15 @@ class RollupWorker:
         for key in stale:
             await self.outlet.write_checkpoint(number, key, None)
 
-    def _records(self, number: int, part: _Partition, now: float) -> list[tuple[list[tuple[str, bytes]], bytes]]:
+    def _records(
+        self, number: int, part: _Partition, now: float, due_at: float | None
+    ) -> list[tuple[list[tuple[str, bytes]], bytes]]:
         now_ms = int(now * 1000)
-        changes = part.state.flush()
+        changes = part.state.flush(due_at)
         records = []
         for name, rows in changes.rows.items():
             table = partials(
-                self.cubes[name],
+                self._stored[name],
                 rows,
                 epoch=self.epoch,
                 partition=number,
@@ -220,12 +244,14 @@ class RollupWorker:
             topic=topics.USAGE,
             epoch=self.epoch,
             partition=number,
-            applied_offset=changes.version,
+            applied_offset=changes.published.offset,
+            counted_offset=changes.version,
             end_offset=end,
-            watermark_ms=changes.watermark_ms,
-            applied_events=changes.applied_events,
+            watermark_ms=changes.published.watermark_ms,
+            applied_events=changes.published.applied_events,
             emitted_at_ms=now_ms,
             lag_ms=max(0, now_ms - part.newest_appended_ms) if end > changes.version + 1 else 0,
+            counted_from_s=part.state.counted_from_s,
         )
         records.append(([(HEADER_KIND, KIND_PROGRESS)], progress.model_dump_json().encode()))
         return records
@@ -243,6 +269,7 @@ class RollupWorker:
             "open_groups": sum(state.open_groups for state in states),
             "late_events": sum(state.late_events for state in states),
             "duplicate_envelopes": sum(state.duplicate_envelopes for state in states),
+            "folded_requests": sum(state.folded_requests for state in states),
             "partitions": len(states),
         }
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import polars as pl
-from tests.stream.worlds import encode, event_from
+from tests.stream.worlds import PLAIN_MODEL_CUBE, encode, event_from
 
-from tokentide_schemas.cubes import MODEL_CUBE, Cube
+from tokentide_schemas.cubes import Cube
 from tokentide_schemas.envelope import Record
 from tokentide_stream.partition import PartitionState
 
@@ -40,7 +40,7 @@ def at(offset: int, *seconds: float, **more: Any) -> Record:
     return record(offset, *(event(T0_MS + int(s * 1000)) for s in seconds), **more)
 
 
-def new_state(lateness_s: int = 0, cubes: tuple[Cube, ...] = (MODEL_CUBE,)) -> PartitionState:
+def new_state(lateness_s: int = 0, cubes: tuple[Cube, ...] = (PLAIN_MODEL_CUBE,)) -> PartitionState:
     return PartitionState(cubes, lateness_s)
 
 

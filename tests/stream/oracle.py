@@ -6,6 +6,7 @@ test wrote into the log (plain numbers and text), not what some decoder made of 
 
 from __future__ import annotations
 
+import struct
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -134,6 +135,9 @@ def measures(event: Mapping[str, Any]) -> dict[str, int]:
     cost = event.get("cost_nanousd")
     own_key = bool(event.get("is_byok"))
     tool = event.get("finish_reason") == "tool_calls"
+    # Thousandths of the 32-bit float that the field is, half to even, in plain Python.
+    weight = struct.unpack("f", struct.pack("f", event.get("category_weight", 1.0)))[0]
+    milli = round(weight * 1000) if event.get("category") else 0
     latency, first = event.get("latency_ms"), event.get("time_to_first_token_ms")
     return {
         "requests": 1,
@@ -151,6 +155,8 @@ def measures(event: Mapping[str, Any]) -> dict[str, int]:
         "latency_ms_sum": latency or 0,
         "time_to_first_token_known_requests": 0 if first is None else 1,
         "time_to_first_token_ms_sum": first or 0,
+        "weighted_requests_milli": milli,
+        "weighted_tokens_milli": milli * every,
     }
 
 

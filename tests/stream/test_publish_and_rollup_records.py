@@ -91,7 +91,8 @@ def test_the_columns_of_another_cube_are_refused() -> None:
 
 
 def test_a_progress_report_has_all_its_numbers_and_no_others() -> None:
-    numbers = dict.fromkeys(Progress.model_fields, 1) | {"topic": "t", "epoch": "e"}
+    numbers = dict.fromkeys(Progress.model_fields, 1)
+    numbers |= {"topic": "t", "epoch": "e", "counted_from_s": {"places": 60}}
     report = Progress.model_validate(numbers)
     assert Progress.model_validate_json(report.model_dump_json()) == report
     for name in Progress.model_fields:

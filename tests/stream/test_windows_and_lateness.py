@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from tests.stream.builders import T0_MS, at, counts, event, new_state, record
-from tests.stream.worlds import encode
+from tests.stream.worlds import PLAIN_MODEL_CUBE, encode
 
 from tokentide_schemas.arrow import EVENT_SCHEMA
-from tokentide_schemas.cubes import MODEL_CUBE, Cube
+from tokentide_schemas.cubes import Cube
 from tokentide_schemas.envelope import Record, decode, encode_arrow
 from tokentide_stream import partition as partition_module
 from tokentide_stream.partition import PartitionState, ShrinkingPartialError
@@ -116,7 +116,7 @@ def test_memory_is_freed_once_a_window_and_its_late_segments_can_no_longer_chang
 
 def test_each_cube_closes_its_own_windows_and_late_means_late_in_any() -> None:
     hours = Cube("hours", ("model",), 3_600)
-    for cubes in ((MODEL_CUBE, hours), (hours, MODEL_CUBE)):
+    for cubes in ((PLAIN_MODEL_CUBE, hours), (hours, PLAIN_MODEL_CUBE)):
         state = new_state(0, cubes)
         state.apply([at(0, 300)])
         state.apply([at(1, 0)])
@@ -181,7 +181,7 @@ def test_a_sum_that_would_shrink_stops_the_worker_instead_of_being_published() -
 def test_open_rows_are_refused_while_a_flush_is_due() -> None:
     state = new_state()
     state.apply([at(0, 0)])
-    with pytest.raises(RuntimeError, match="flush before a checkpoint"):
+    with pytest.raises(RuntimeError, match="flush before open_rows"):
         state.open_rows()
 
 
@@ -215,6 +215,6 @@ def test_envelopes_with_huge_unused_dictionaries_cannot_stall_a_partition() -> N
 
 def test_the_pure_core_reads_no_clock() -> None:
     folder = Path(str(partition_module.__file__)).parent
-    for name in ("partition.py", "aggregate.py", "checkpoint.py", "publish.py"):
+    for name in ("partition.py", "rollup.py", "labels.py", "aggregate.py", "checkpoint.py", "publish.py"):
         text = (folder / name).read_text(encoding="utf-8")
         assert "import time" not in text and "datetime" not in text and "import random" not in text, name

@@ -149,6 +149,7 @@ def test_the_status_counts_events_lag_and_groups() -> None:
             "open_groups": 3,
             "late_events": 0,
             "duplicate_envelopes": 0,
+            "folded_requests": 0,
             "partitions": 1,
         }
 

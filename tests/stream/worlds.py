@@ -7,7 +7,7 @@ import json
 import os
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -32,7 +32,9 @@ START_MS = 1_790_000_040_000
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
 
-CUBES = (MODEL_CUBE, Cube("places", ("country", "category"), 3_600))
+PLAIN_MODEL_CUBE = replace(MODEL_CUBE, tiers=())
+"""Without tiers: test_tiers.py has them."""
+CUBES = (PLAIN_MODEL_CUBE, Cube("places", ("country", "category"), 3_600))
 GROUPINGS = (
     Grouping("model", ("model", "provider", "category", "outcome"), 60),
     Grouping("places", ("country", "category"), 3_600),
@@ -80,6 +82,7 @@ def event_from(bits: int, occurred_ms: int) -> dict[str, Any]:
         "model": pick("", "acme/small", "acme/large"),
         "provider": pick("acme", "other"),
         "category": pick("", "programming"),
+        "category_weight": pick(1.0, 2.5, 0.0005, 33.3335),
         "outcome": pick("ok", "ok", "error", "cancelled"),
         "country": pick("", "DE"),
         "input_uncached_tokens": pick(0, 1, 7, 2**32 - 1),
@@ -96,7 +99,7 @@ def event_from(bits: int, occurred_ms: int) -> dict[str, Any]:
     }
 
 
-EVENT_BITS = st.integers(0, 2 * 3 * 2 * 2 * 4 * 2 * 4 * 2 * 2 * 2 * 2 * 4 * 2 * 3 * 2 * 3 * 2 - 1)
+EVENT_BITS = st.integers(0, 4 * 6 * 4 * 4 * 6 * 4 * 4 * 2 * 2 * 2 * 2 * 4 * 2 * 3 * 2 * 3 * 2 - 1)
 SECONDS_MS = 1_000
 AGES_MS = st.one_of(
     st.sampled_from([0, 1, SECONDS_MS, 30_000, MINUTE_MS, 2 * MINUTE_MS, 3 * MINUTE_MS, 4 * MINUTE_MS]),
@@ -106,13 +109,18 @@ AGES_MS = st.one_of(
     st.sampled_from([-1, -MINUTE_MS, -MAX_AHEAD_MS, -MAX_AHEAD_MS - 1, -MAX_AHEAD_MS + 1, -5 * 365 * DAY_MS]),
 )
 ALIGNMENTS = st.sampled_from(["none", "none", "minute", "minute end"])
+# The same few windows again and again, however far the clock is.
+LONG_PAST_MS = st.sampled_from([START_MS - 3 * 60 * MINUTE_MS, START_MS - 3 * 60 * MINUTE_MS + 1, START_MS - DAY_MS])
 BEFORE_2015_MS = st.sampled_from([YEAR_2015_MS, YEAR_2015_MS - 1, 1_790_000_040, 0])
 
 
 @st.composite
 def _event(draw: st.DrawFn, appended_ms: int) -> dict[str, Any]:
-    if draw(st.integers(0, 24)) == 24:
+    kind = draw(st.integers(0, 24))
+    if kind == 24:
         return event_from(draw(EVENT_BITS), draw(BEFORE_2015_MS))
+    if kind >= 20:
+        return event_from(draw(EVENT_BITS), draw(LONG_PAST_MS))
     occurred_ms = appended_ms - draw(AGES_MS)
     alignment = draw(ALIGNMENTS)
     if alignment != "none":

@@ -1,0 +1,152 @@
+"""The rows of one cube or tier in one partition: what was published, and what came since. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from tokentide_schemas.cubes import Cube
+from tokentide_schemas.dimensions import OTHER
+from tokentide_stream.aggregate import FIRST, coded_schema, group_keys, merge
+from tokentide_stream.labels import Ints, Labels
+
+_COLLAPSE_ROWS = 20_000
+_FRESH, _BEFORE = "fresh_requests", "requests_before"
+
+
+class ShrinkingPartialError(Exception):
+    """A sum is smaller than the one it would replace: the state is damaged and must not be published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far something is in its partition: the last offset, the watermark after it, the events up to it."""
+
+    offset: int
+    watermark_ms: int
+    applied_events: int
+
+
+@dataclass(slots=True)
+class Rollup:
+    """Partial sums of a cube or tier.
+
+    open_rows: absolute sums that can still change, as published. pending: what came since, in the partition's order.
+    position: up to where `open_rows` goes. counted_from_s: start of the first window that has all of its events.
+    published_at_s: when it was published last; None before the first time.
+    """
+
+    cube: Cube
+    open_rows: pl.DataFrame
+    position: Position
+    counted_from_s: int = 0
+    pending: list[pl.DataFrame] = field(default_factory=list)
+    published_at_s: float | None = None
+    folded_requests: int = 0
+    # The encoded `open_rows` of the last checkpoint, while they are the same.
+    encoded: bytes | None = None
+    _collapsed_rows: int = 0
+
+    @classmethod
+    def empty(cls, cube: Cube, position: Position) -> Rollup:
+        """A rollup that has counted nothing up to `position`."""
+        return cls(cube, pl.DataFrame(schema=coded_schema(cube)), position)
+
+    @property
+    def groups(self) -> int:
+        """Rows held in memory."""
+        return len(self.open_rows) + sum(map(len, self.pending))
+
+    def is_due(self, now_s: float | None) -> bool:
+        """It is time to publish. now_s: None means everything at once."""
+        if now_s is None or self.published_at_s is None:
+            return True
+        return now_s - self.published_at_s >= self.cube.emit_interval_s
+
+    def feed(self, sums: pl.DataFrame) -> None:
+        """Take sums that came after everything before: columns of `coded_schema` and FIRST."""
+        if self.counted_from_s:
+            sums = sums.filter(pl.col("window_start_s") >= self.counted_from_s)
+        if len(sums):
+            self.pending.append(sums.select([*coded_schema(self.cube), FIRST]))
+            if sum(map(len, self.pending)) > 2 * self._collapsed_rows + _COLLAPSE_ROWS:
+                self.collapse()
+
+    def collapse(self) -> None:
+        """Add up what is pending, to hold less."""
+        if len(self.pending) > 1:
+            self.pending = [merge(self.pending, group_keys(self.cube))]
+            self._collapsed_rows = len(self.pending[0])
+
+    def publish(self, position: Position, can_change: pl.Expr, labels: Labels) -> pl.DataFrame:
+        """Absolute sums of every group that changed. Keeps only rows that `can_change`.
+
+        Raises ShrinkingPartialError: requests only ever grow; a smaller sum means lost state, and publishing it would
+        destroy a good total.
+        """
+        self._fold(labels)
+        fresh = [
+            frame.drop(FIRST).with_columns(pl.col("requests").alias(_FRESH), pl.lit(0, pl.Int64).alias(_BEFORE))
+            for frame in self.pending
+        ]
+        before = self.open_rows.with_columns(pl.lit(0, pl.Int64).alias(_FRESH), pl.col("requests").alias(_BEFORE))
+        merged = merge([before, *fresh], group_keys(self.cube))
+        changed = merged.filter(pl.col(_FRESH) > 0)
+        if (changed["requests"] <= changed[_BEFORE]).any():
+            raise ShrinkingPartialError(
+                f"cube {self.cube.name}: a group has fewer requests than what was published for it before; "
+                "stopping so that the stored totals stay right. Restart to recover from the last checkpoint."
+            )
+        self.open_rows = merged.filter(can_change).drop(_FRESH, _BEFORE).select(list(coded_schema(self.cube)))
+        self.pending = []
+        self._collapsed_rows = 0
+        self.position = position
+        self.encoded = None
+        return changed.drop(_FRESH, _BEFORE)
+
+    def renumber(self, moved: dict[str, Ints]) -> None:
+        """Follow `Labels.keep`."""
+
+        def follow(frame: pl.DataFrame) -> pl.DataFrame:
+            columns = [
+                pl.Series(name, moved[name][frame[name].to_numpy()].astype(np.int32)) for name in self.cube.guarded
+            ]
+            return frame.with_columns(columns)
+
+        self.open_rows = follow(self.open_rows)
+        self.pending = [follow(frame) for frame in self.pending]
+        self.encoded = None
+
+    def _fold(self, labels: Labels) -> None:
+        """Count under `__other__` what is past a dimension's limit of distinct values.
+
+        In each window and segment the values that came first in the log are admitted, so batches, crashes and
+        restarts give the same answer; who is admitted already is in the open rows.
+        """
+        for name, limit in self.cube.guarded.items():
+            if labels.size(name) <= limit:
+                continue
+            other = labels.number(name, OTHER)
+            place = ["window_start_s", "segment"]
+            known = self.open_rows.filter(pl.col(name) != other).select(*place, name).unique()
+            taken = known.group_by(place).agg(pl.len().cast(pl.Int64).alias("taken"))
+            came = pl.concat(self.pending).filter(pl.col(name) != other)
+            new = came.group_by(*place, name).agg(pl.col(FIRST).min()).join(known, on=[*place, name], how="anti")
+            rank = pl.col(FIRST).rank("ordinal").over(place).cast(pl.Int64)
+            refused = (
+                new.join(taken, on=place, how="left")
+                .filter(rank + pl.col("taken").fill_null(0) > limit)
+                .select(*place, name, pl.lit(value=True).alias("refused"))
+            )
+            if not len(refused):
+                continue
+            self.pending = [self._folded(frame, refused, name, other) for frame in self.pending]
+
+    def _folded(self, frame: pl.DataFrame, refused: pl.DataFrame, name: str, other: int) -> pl.DataFrame:
+        marked = frame.join(refused, on=["window_start_s", "segment", name], how="left", maintain_order="left")
+        is_refused = pl.col("refused").fill_null(value=False)
+        self.folded_requests += int(marked.filter(is_refused)["requests"].sum())
+        value = pl.when(is_refused).then(pl.lit(other, pl.Int32)).otherwise(pl.col(name)).alias(name)
+        return marked.with_columns(value).select(frame.columns)
