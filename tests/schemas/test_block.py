@@ -44,21 +44,31 @@ def _count(bits: int) -> st.SearchStrategy[int]:
     return st.one_of(st.sampled_from([0, 1, 2**bits - 1]), st.integers(0, 2**bits - 1))
 
 
+_RATIO_EDGES = [
+    0.0,
+    -0.0,
+    1.0,
+    1e9,
+    1.0000001192092896,
+    1000000064.0,
+    -1.401298464324817e-45,
+    *map(float, ("nan", "inf")),
+]
+_CODE_EDGES = ["DE", "de", "DEU", "D", "DE\n", "ÄÖ", "D1", "\u0661\u0662", ""]
+_TIME_EDGES = [
+    EARLIEST_OCCURRED_AT,
+    EARLIEST_OCCURRED_AT - dt.timedelta(milliseconds=1),
+    APPENDED_AT + dt.timedelta(milliseconds=MAX_CLOCK_SKEW_MS),
+    APPENDED_AT + dt.timedelta(milliseconds=MAX_CLOCK_SKEW_MS + 1),
+]
 _RATIOS = st.one_of(
-    st.sampled_from([0.0, -0.0, 1.0, 1e9, 1.0000001192092896, 1000000064.0, -1e-45, float("nan"), float("inf")]),
+    st.sampled_from(_RATIO_EDGES),
     st.floats(width=32, allow_nan=True),
 )
 _MONEY = st.one_of(st.sampled_from([2**62, 2**62 + 1, -(2**62), -(2**62) - 1, 2**63 - 1, 0]), st.integers(-5, 5))
 _BYTES16 = st.one_of(st.just(bytes(16)), st.binary(min_size=16, max_size=16))
 _TIMES = st.one_of(
-    st.sampled_from(
-        [
-            EARLIEST_OCCURRED_AT,
-            EARLIEST_OCCURRED_AT - dt.timedelta(milliseconds=1),
-            APPENDED_AT + dt.timedelta(milliseconds=MAX_CLOCK_SKEW_MS),
-            APPENDED_AT + dt.timedelta(milliseconds=MAX_CLOCK_SKEW_MS + 1),
-        ]
-    ),
+    st.sampled_from(_TIME_EDGES),
     st.datetimes(dt.datetime(2014, 1, 1), dt.datetime(2027, 1, 1), timezones=st.just(dt.UTC)).map(  # noqa: DTZ001
         lambda time: time.replace(microsecond=time.microsecond // 1000 * 1000)
     ),
@@ -71,7 +81,7 @@ def _values(name: str) -> st.SearchStrategy[Any]:
     if name in CLOSED_LABELS:
         return st.sampled_from([*sorted(CLOSED_LABELS[name]), "", "OK", "other"])
     if name in ("country", "language"):
-        return _text("DE", "de", "DEU", "D", "DE\n", "ÄÖ", "D1", "\u0661\u0662")
+        return _text(*_CODE_EDGES)
     if pa.types.is_dictionary(kind) or pa.types.is_string(kind):
         return _text()
     if pa.types.is_unsigned_integer(kind):
@@ -134,7 +144,12 @@ def _as_columns(rows: list[dict[str, Any]]) -> pa.Table:
 @settings(max_examples=400, deadline=None)
 @given(_rows())
 @example([{**GOOD, name: value} for name in ("operation", "model", "app", "request_id") for value in _EDGES])
-@example([{**GOOD, "category_weight": value} for value in (float("nan"), -0.0, 1e9, float("inf"))])
+@example([{**GOOD, name: value} for name in ("category_weight", "category_confidence") for value in _RATIO_EDGES])
+@example([{**GOOD, "cost_nanousd": value} for value in (2**62, 2**62 + 1, -(2**62), -(2**62) - 1)])
+@example([{**GOOD, name: value} for name in ("country", "language") for value in _CODE_EDGES])
+@example([{**GOOD, name: value} for name in CLOSED_LABELS for value in ("", "OK", "other")])
+@example([{**GOOD, "event_id": bytes(16)}, {**GOOD, "request_model": "", "model": "m"}, {**GOOD, "provider": ""}])
+@example([{**GOOD, "occurred_at": value} for value in _TIME_EDGES])
 def test_columns_are_accepted_exactly_when_the_model_accepts_the_rows(rows: list[dict[str, Any]]) -> None:
     expected = _by_the_model(rows)
     block = block_of(record(encode_arrow(_as_columns(rows))))

@@ -94,7 +94,8 @@ def test_a_cube_of_ones_own_gets_a_table_and_a_view_that_clickhouse_accepts(tmp_
     own = Cube("geography", ("country", "language"), 3_600)
     asked = "SELECT name FROM system.tables WHERE database = currentDatabase() ORDER BY name"
     names = [row["name"] for row in run(tmp_path, [*statements((MODEL_CUBE, own)), asked])[-1]]
-    assert {"rollup_geography_partials", "rollup_geography_1m", "rollup_1m"} <= set(names)
+    assert {own.partials_table, MODEL_CUBE.partials_table} <= set(names)
+    assert any(name.startswith("rollup_geography_") and name != own.partials_table for name in names)
 
 
 def test_the_first_migration_is_what_the_schemas_render() -> None:

@@ -475,6 +475,14 @@ def test_a_null_in_a_required_arrow_column_is_a_missing_field_and_elsewhere_the_
     assert block_of(arrow_record(optional)).table.column("attempt").to_pylist() == [1, 0, 2]
 
 
+@pytest.mark.parametrize("name", ["output_tokens", "outcome", "request_model", "occurred_at"])
+def test_a_null_in_a_column_that_is_declared_without_nulls_is_found(name: str) -> None:
+    field = EVENT_SCHEMA.field(name)
+    column = table(3).column(name).combine_chunks().take(pa.array([0, None, 2]))
+    one = arrow_record(table(3).set_column(EVENT_SCHEMA.names.index(name), field, column))
+    assert (block_of(one).stored, reasons(one)) == ((2,), ["missing_field"])
+
+
 def test_a_null_inside_of_a_dictionary_is_a_missing_value() -> None:
     column = pa.DictionaryArray.from_arrays(pa.array([0, 1, 0], pa.int16()), pa.array(["ok", None]))
     field = EVENT_SCHEMA.field("outcome")
