@@ -39,6 +39,7 @@ def components(plan: StackPlan) -> list[ComponentSpec | StepSpec]:
     ]
     parts += [
         _module(plan, "stream", "tokentide_stream"),
+        _module(plan, "shares", "tokentide_stream.shares"),
         _module(plan, "events-sink", "tokentide_sinks", "events"),
         _module(plan, "rollups-sink", "tokentide_sinks", "rollups"),
     ]
