@@ -11,8 +11,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
+from tokentide_schemas.catalogue_tables import DICTIONARY_ACCOUNT
 from tokentide_schemas.clickhouse import statements
+from tokentide_schemas.cluster_ddl import Cluster, render
 from tokentide_schemas.cubes import CUBES
+from tokentide_sinks.lease import held
 from tokentide_sinks.store import Store
 
 HISTORY: Final = """CREATE TABLE IF NOT EXISTS schema_migrations
@@ -81,22 +84,43 @@ def pending(known: list[Migration], applied: dict[int, str]) -> list[Migration]:
     return [migration for migration in known if migration.number not in applied]
 
 
-def migrate(store: Store) -> list[Migration]:
-    """Apply what is pending and return it. Statements are safe to repeat, so a migration that a crash interrupted is
-    run again as a whole. Raises StoreError and MigrationError."""
-    store.command(HISTORY)
-    applied = {
-        int(number): (sha256.decode() if isinstance(sha256, bytes) else str(sha256))
-        for number, sha256 in store.rows("SELECT number, sha256 FROM schema_migrations FINAL ORDER BY number")
-    }
-    todo = pending(migrations(), applied)
-    for migration in todo:
-        for statement in migration.statements:
+def planned(store: Store) -> list[Migration]:
+    """What `migrate` would apply, without changing anything. Raises StoreError and MigrationError."""
+    has_history = store.rows(
+        "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = {name:String}",
+        {"name": "schema_migrations"},
+    )
+    return pending(migrations(), _applied(store) if has_history[0][0] else {})
+
+
+def _applied(store: Store) -> dict[int, str]:
+    rows = store.rows("SELECT number, sha256 FROM schema_migrations FINAL ORDER BY number")
+    return {int(number): (sha.decode() if isinstance(sha, bytes) else str(sha)) for number, sha in rows}
+
+
+def migrate(store: Store, cluster: Cluster | None = None, *, wait_s: float = 120.0) -> list[Migration]:
+    """Apply what is pending and return it; on all nodes of `cluster` when one is given.
+
+    One process at a time does this, others wait up to `wait_s`. Statements are safe to repeat, so a migration that a
+    crash interrupted is run again as a whole. Raises StoreError, MigrationError, LeaseHeldError and LeaseLostError.
+    """
+    if not planned(store):
+        return []
+    with held(store, cluster, wait_s=wait_s) as lease:
+        for statement in render(HISTORY, cluster):
             store.command(statement)
-        store.command(
-            f"INSERT INTO schema_migrations (number, name, sha256) VALUES "
-            f"({migration.number}, '{migration.name}', '{migration.sha256}')"
-        )
+        todo = pending(migrations(), _applied(store))
+        account = store.dictionary_account() if todo else ""
+        for migration in todo:
+            for statement in migration.statements:
+                for rendered in render(statement, cluster):
+                    lease.renew()
+                    store.command(rendered.replace(DICTIONARY_ACCOUNT, account))
+            lease.renew()
+            store.command(
+                f"INSERT INTO schema_migrations (number, name, sha256) VALUES "
+                f"({migration.number}, '{migration.name}', '{migration.sha256}')"
+            )
     return todo
 
 
