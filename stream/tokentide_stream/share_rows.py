@@ -49,7 +49,7 @@ class ModelGroups:
         if model is None:
             return (UNKNOWN,) * len(CATALOGUE_DIMENSIONS)
         group = self._catalogue.origin_group(name)
-        reasoning = "reasoning" if model.reasoning else "other"
+        reasoning = "yes" if model.reasoning else "no"
         return model.author, UNKNOWN if group is None else group.value, model.size_class.value, reasoning
 
 

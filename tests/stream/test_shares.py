@@ -134,7 +134,7 @@ def keys_of(event: Event) -> dict[str, str]:
         "author": model.author if model else "unknown",
         "origin_group": str(group) if group else "unknown",
         "size_class": str(model.size_class) if model else "unknown",
-        "reasoning": ("reasoning" if model.reasoning else "other") if model else "unknown",
+        "reasoning": ("yes" if model.reasoning else "no") if model else "unknown",
     }
 
 
