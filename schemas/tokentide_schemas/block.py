@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -44,13 +44,14 @@ class Block:
 
     table: one chunk a column, schema `EVENT_SCHEMA` (label indices may be wider). envelope_index: for each row the
     number of its envelope in the input. stored: accepted rows of each envelope. rejections: for each envelope all of
-    its refusals, from decoding and from here.
+    its refusals, from decoding and from here. places: for each row its place in its envelope's table.
     """
 
     table: pa.Table
     envelope_index: npt.NDArray[np.int32]
     stored: tuple[int, ...]
     rejections: tuple[tuple[Rejection, ...], ...]
+    places: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
 
 
 def concatenate(tables: Sequence[pa.Table]) -> pa.Table:
@@ -81,22 +82,23 @@ def assemble(envelopes: Sequence[Envelope]) -> Block:
     appended = np.array([e.record.appended_at_ms for e in envelopes], np.int64)
     bad = np.zeros(table.num_rows, np.bool_)
     first_row = np.concatenate(([0], np.cumsum(counts)))
+    places = (np.arange(table.num_rows) - first_row[index]).astype(np.int32)
     refused_values = _refused_values(table)
     for reason, detail, mask in _failures(table, appended[index], refused_values):
         for row in np.flatnonzero(mask & ~bad):
             number = int(index[row])
-            place = int(row - first_row[number])
+            place = int(places[row])
             rows = envelopes[number].rows
             rejections[number].append(Rejection(reason, detail, rows[place] if rows is not None else place))
         bad |= mask
     if bad.any():
         keep = ~bad
         table = table.filter(pa.array(keep)).combine_chunks()
-        index = index[keep]
+        index, places = index[keep], places[keep]
     if table.num_rows:
         table = _with_models(_with_clean_dictionaries(table, refused_values))
     stored = np.bincount(index, minlength=len(envelopes))
-    return Block(table, index, tuple(int(n) for n in stored), tuple(map(tuple, rejections)))
+    return Block(table, index, tuple(int(n) for n in stored), tuple(map(tuple, rejections)), places)
 
 
 def _column(table: pa.Table, name: str) -> pa.Array:

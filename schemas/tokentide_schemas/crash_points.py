@@ -21,6 +21,8 @@ EVENTS_SINK: Final = (
     "events-sink:after-ledger",
     "events-sink:after-final-commit",
 )
+EVENTS_SINK_REFUSED: Final = ("events-sink:after-chunk-commit", "events-sink:after-chunk-insert")
+"""Reached only while the store refuses rows."""
 ROLLUPS_SINK: Final = ("rollups-sink:after-rows", "rollups-sink:after-progress", "rollups-sink:after-commit")
 WORKER: Final = ("worker:after-rows", "worker:after-checkpoint", "worker:after-acknowledgement")
 
@@ -51,7 +53,7 @@ def _die_if_armed(file: Path, point: str) -> None:
 
 def arm(file: Path, point: str, times: int = 1) -> None:
     """Make the process whose variable names `file` die when it reaches `point` for the n-th time from now."""
-    if point not in (*EVENTS_SINK, *ROLLUPS_SINK, *WORKER):
+    if point not in (*EVENTS_SINK, *EVENTS_SINK_REFUSED, *ROLLUPS_SINK, *WORKER):
         raise ValueError(f"no crash point {point!r}; see tokentide_schemas/crash_points.py")
     partial = file.with_name(file.name + ".arming")
     partial.write_text(f"{point}@{times}")

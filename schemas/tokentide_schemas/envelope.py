@@ -65,6 +65,7 @@ class Envelope:
 
     table: accepted rows in `EVENT_SCHEMA`, None when the whole envelope was refused. rows: for each row of `table` its
     number in the envelope, None when no row is missing. events: how many events the record carried, as far as known.
+    derived: places in `table` of rows that came without an event id.
     """
 
     record: Record
@@ -73,6 +74,7 @@ class Envelope:
     identity: Identity | None = None
     rejections: tuple[Rejection, ...] = ()
     rows: tuple[int, ...] | None = None
+    derived: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +207,7 @@ def _decode_arrow(record: Record, value: bytes, headers: _Headers) -> Envelope:
 class _Rows:
     events: list[UsageEvent] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
+    derived: set[int] = field(default_factory=set)
     rejections: list[Rejection] = field(default_factory=list)
 
 
@@ -226,6 +229,7 @@ def _from_rows(record: Record, rows: Iterable[bytes | dict[str, Any]], count: in
             read.rejections.append(Rejection(reason, detail, number))
             continue
         if event.event_id is None:
+            read.derived.add(len(read.events))
             event = event.model_copy(update={"event_id": derived_event_id(record, number)})
         if not event.model:
             event = event.model_copy(update={"model": event.request_model})
@@ -237,7 +241,8 @@ def _from_rows(record: Record, rows: Iterable[bytes | dict[str, Any]], count: in
             rejections = (Rejection(rejections[0].reason, rejections[0].detail),)
         return Envelope(record, None, count, headers.identity, rejections)
     numbers = None if len(read.numbers) == count else tuple(read.numbers)
-    return Envelope(record, table_from_events(read.events), count, headers.identity, rejections, numbers)
+    table = table_from_events(read.events)
+    return Envelope(record, table, count, headers.identity, rejections, numbers, frozenset(read.derived))
 
 
 def _validate(row: bytes | dict[str, Any], newer: bool) -> UsageEvent:

@@ -53,11 +53,16 @@ REASON_MEANINGS: Final[dict[Reason, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why something was refused: `row` counts from 0 in the envelope, None for the whole envelope. No input values."""
+    """Why something was refused: `row` counts from 0 in the envelope, None for the whole envelope. No input values.
+
+    occurred_at_ms: only for a row that passed every check and was refused by the store: it is in the rollups, so its
+    window has to be known.
+    """
 
     reason: Reason
     detail: str
     row: int | None = None
+    occurred_at_ms: int | None = None
 
 
 class EnvelopeError(Exception):

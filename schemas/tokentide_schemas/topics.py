@@ -29,6 +29,9 @@ HEADER_SCHEMA: Final = "tokentide-schema"
 HEADER_COUNT: Final = "tokentide-count"
 HEADER_PRODUCER: Final = "tokentide-producer"
 HEADER_SEQUENCE: Final = "tokentide-sequence"
+HEADER_REPAIR: Final = "tokentide-repair"
+REPAIR_RAW: Final = b"raw"
+"""Value of HEADER_REPAIR: the events are in the rollups already and only the raw table lacks them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from tokentide_schemas.catalogue import CatalogueError
 from tokentide_schemas.settings import load_settings, write_json_atomically
 from tokentide_sinks.events_sink import EventsSink
 from tokentide_sinks.kafka import TopicError
+from tokentide_sinks.limits import EXIT_STOPPED_BY_LIMIT, RefusalLimitError
 from tokentide_sinks.rollups_sink import RollupsSink
 from tokentide_sinks.settings import SinkSettings
 from tokentide_sinks.store import Store, StoreMisconfiguredError
@@ -21,7 +22,8 @@ SINKS = {"events": EventsSink, "rollups": RollupsSink}
 
 
 def main(arguments: list[str]) -> int:
-    """Run a sink until SIGTERM or SIGINT. Status 2 for wrong arguments, 1 when Kafka or the store is not as needed."""
+    """Run a sink until SIGTERM or SIGINT. Status 2 for wrong arguments, 1 when Kafka or the store is not
+    as needed, 78 when too much is refused."""
     if len(arguments) != 1 or arguments[0] not in SINKS:
         sys.stderr.write(f"usage: python -m tokentide_sinks {'|'.join(SINKS)}\n")
         return 2
@@ -45,6 +47,9 @@ def main(arguments: list[str]) -> int:
     except (TopicError, StoreMisconfiguredError, CatalogueError) as error:
         sys.stderr.write(f"tokentide {arguments[0]} sink: {error}\n")
         return 1
+    except RefusalLimitError as error:
+        sys.stderr.write(f"tokentide {arguments[0]} sink stops: {error}\n")
+        return EXIT_STOPPED_BY_LIMIT
     return 0
 
 

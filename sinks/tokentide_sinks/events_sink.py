@@ -7,31 +7,33 @@ performs it, in this order.
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow.compute as pc
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from tokentide_schemas import topics
 from tokentide_schemas.catalogue import load_catalogue
 from tokentide_schemas.crash_points import reach
 from tokentide_schemas.envelope import Record
 from tokentide_schemas.event import TOKEN_BUCKETS
-from tokentide_schemas.identity import SeenEnvelopes
+from tokentide_schemas.event_ids import Delivered
 from tokentide_sinks import rows
+from tokentide_sinks.bisection import Split, TooManyRefusalsError, begin, chunk_token, settle
+from tokentide_sinks.dead_letter_topic import DeadLetterTopic
 from tokentide_sinks.kafka import FENCED, GROUP_EVENTS, consumer_config, record_of, topic_id
+from tokentide_sinks.limits import RefusalLimitError, RefusalLimits, RefusalWatch, advice
 from tokentide_sinks.ranges import Position, Range, encode_metadata, insert_token, read_position, take
-from tokentide_sinks.recovery import load_seen
+from tokentide_sinks.recovery import load_delivered, load_watch
 from tokentide_sinks.retry import StoppedError, until_available
 from tokentide_sinks.samples import Sampler
 from tokentide_sinks.settings import SinkSettings
-from tokentide_sinks.store import Store
+from tokentide_sinks.store import Store, StoreInvalidDataError
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +45,8 @@ class LostPartitionsError(Exception):
 @dataclass(slots=True)
 class _Partition:
     position: Position
-    seen: SeenEnvelopes
+    delivered: Delivered
+    watch: RefusalWatch
     waiting: list[Record] = field(default_factory=list)
 
 
@@ -61,14 +64,23 @@ class EventsSink:
         log.info("costs by catalogue %s", self._pricer.version)
         self._epoch = topic_id(settings.kafka_bootstrap_servers, topics.USAGE)
         self._consumer = Consumer(consumer_config(settings, GROUP_EVENTS))
-        self._letters = Producer(
-            {"bootstrap.servers": settings.kafka_bootstrap_servers, "enable.idempotence": True, "linger.ms": 5}
-        )
+        self._letters = DeadLetterTopic(settings.kafka_bootstrap_servers)
         self._partitions: dict[int, _Partition] = {}
         self._generation = 0
         self._waiting_rows = 0
         self._waiting_bytes = 0
         self._waiting_since = 0.0
+        self._limits = RefusalLimits(
+            settings.sink_max_refused_ratio,
+            settings.sink_refused_min_records,
+            settings.sink_refused_window_s,
+            settings.sink_max_consecutive_refused,
+        )
+        self._paused = False
+        self._on_tick: Callable[[dict[str, Any]], None] = lambda _status: None
+        self._ticked_at = 0.0
+        self._polled_at = 0.0
+        self._ends: dict[int, int] = {}
         self._samples = Sampler(settings, "events-sink", topics.USAGE)
         self.stored_events = 0
         self.stored_tokens = 0
@@ -77,12 +89,15 @@ class EventsSink:
         self.inserts = 0
 
     def run(self, on_ready: Callable[[], None], on_tick: Callable[[dict[str, Any]], None]) -> None:
-        """Consume until `stop` is set. `on_tick` gets the counters about once a second."""
+        """Consume until `stop` is set. `on_tick` gets the counters about once a second, also while the store is away.
+
+        Raises RefusalLimitError when too much is refused.
+        """
+        self._on_tick = on_tick
         self._consumer.subscribe(
             [topics.USAGE], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
         )
         ready = False
-        ticked_at = 0.0
         try:
             while not self._stop.is_set():
                 self._read()
@@ -91,11 +106,7 @@ class EventsSink:
                 if not ready and self._generation:
                     ready = True
                     on_ready()
-                now = self._clock()
-                if now - ticked_at >= 1.0:
-                    ticked_at = now
-                    on_tick(self.status())
-                    self._sample(now)
+                self._tick()
             self._cycle()
         except StoppedError as stopped:
             log.info("stopped while waiting for the store (%s); the range is pending and will be repeated", stopped)
@@ -113,6 +124,7 @@ class EventsSink:
             "duplicate_events_total": self.duplicate_events,
             "rejected_events_total": self.rejected_events,
             "inserts_total": self.inserts,
+            "waiting_for_store": self._paused,
             "lag_records": sum(self._lag(number, part) for number, part in self._partitions.items()),
         }
 
@@ -126,17 +138,27 @@ class EventsSink:
             if entry.error is not None:
                 raise KafkaException(entry.error)
             position = read_position(entry.offset, entry.metadata, self._epoch)
-            seen = until_available(
-                lambda number=entry.partition, before=position.next_offset: load_seen(  # type: ignore[misc]
-                    self._store, topics.USAGE, self._epoch, number, before
-                ),
+            part = until_available(
+                lambda number=entry.partition, position=position: self._recover(number, position),  # type: ignore[misc]
                 f"reading the ledger of partition {entry.partition}",
                 self._stop,
             )
-            self._partitions[entry.partition] = _Partition(position, seen)
+            self._partitions[entry.partition] = part
             starts.append(TopicPartition(entry.topic, entry.partition, position.next_offset))
-            log.info("partition %d: starting at %s, %d producers known", entry.partition, position, len(seen))
+            log.info(
+                "partition %d: starting at %s, %d producers known",
+                entry.partition,
+                position,
+                len(part.delivered.envelopes),
+            )
         consumer.assign(starts)
+        # A pause may outlive the assignment that it was made in.
+        consumer.resume(starts)
+        self._paused = False
+
+    def _recover(self, number: int, position: Position) -> _Partition:
+        where = (self._store, topics.USAGE, self._epoch, number, position.next_offset)
+        return _Partition(position, load_delivered(*where), load_watch(*where, self._limits))
 
     def _on_revoke(self, _consumer: Consumer, revoked: list[TopicPartition]) -> None:
         self._generation += 1
@@ -147,6 +169,7 @@ class EventsSink:
     # -- reading
 
     def _read(self) -> None:
+        self._resume()
         for message in self._consumer.consume(1_000, timeout=0.05):
             error = message.error()
             if error is not None:
@@ -193,10 +216,12 @@ class EventsSink:
         generation = self._generation
         parts = {number: self._partitions[number] for number in work}
         try:
-            self._commit({number: (span.first, span) for number, (_, span) in work.items()})
+            self._commit(
+                {number: Position(span.first, span, parts[number].position.split) for number, (_, span) in work.items()}
+            )
             reach("events-sink:after-pending-commit")
             self._perform(work, generation)
-            self._commit({number: (span.last + 1, None) for number, (_, span) in work.items()})
+            self._commit({number: Position(span.last + 1) for number, (_, span) in work.items()})
             reach("events-sink:after-final-commit")
         except LostPartitionsError as lost:
             # Nothing is wrong: the range stays pending in the commit, and the new owner repeats it.
@@ -213,10 +238,15 @@ class EventsSink:
             del part.waiting[: len(records)]
         self._recount()
 
-    def _commit(self, positions: dict[int, tuple[int, Range | None]]) -> None:
+    def _commit(self, positions: dict[int, Position]) -> None:
         offsets = [
-            TopicPartition(topics.USAGE, number, offset, encode_metadata(self._epoch, pending))
-            for number, (offset, pending) in positions.items()
+            TopicPartition(
+                topics.USAGE,
+                number,
+                position.next_offset,
+                encode_metadata(self._epoch, position.pending, position.split),
+            )
+            for number, position in positions.items()
         ]
         while True:
             try:
@@ -236,14 +266,12 @@ class EventsSink:
         ledgers, letters = [], []
         batches = []
         for number, (records, span) in work.items():
-            batch = rows.judge(records, self._partitions[number].seen, self._pricer)
-            batches.append(batch)
+            part = self._partitions[number]
+            batch = rows.judge(records, part.delivered, self._pricer)
+            self._refuse_to_drain(number, span, part.watch, batch)
             if batch.block.table.num_rows:
-                block = rows.event_rows(batch, topics.USAGE, number, now_ms)
-                token = insert_token(topics.USAGE, self._epoch, number, span)
-                self._insert("events", block, token, generation)
-                reach("events-sink:after-raw-insert")
-                self.inserts += 1
+                batch = self._store_events(number, batch, span, generation, now_ms)
+            batches.append(batch)
             if not records:
                 log.error("partition %d: %s is no longer in the topic; whether it was stored is unknown", number, span)
                 continue
@@ -252,7 +280,7 @@ class EventsSink:
             if refused.num_rows:
                 letters.append(refused)
         if letters:
-            self._send_letters(letters, generation)
+            self._letters.send(letters, lambda: self._wait_a_moment(generation))
             for refused in letters:
                 self._insert("dead_letters", refused, None, generation)
             reach("events-sink:after-dead-letters")
@@ -261,6 +289,65 @@ class EventsSink:
             reach("events-sink:after-ledger")
         for batch in batches:
             self._account(batch)
+
+    def _refuse_to_drain(self, number: int, span: Range, watch: RefusalWatch, batch: rows.Batch) -> None:
+        for fate in batch.fates:
+            watch.observe(
+                fate.envelope.record.appended_at_ms, fate.envelope.events, fate.rejections, fate.rejected_events
+            )
+            problem = watch.problem()
+            if problem is not None:
+                raise RefusalLimitError(advice(number, span.first, watch, problem))
+
+    def _store_events(self, number: int, batch: rows.Batch, span: Range, generation: int, now_ms: int) -> rows.Batch:
+        """Insert a range's rows; the batch without those that the store refuses."""
+        block = rows.event_rows(batch, topics.USAGE, number, now_ms)
+        token = insert_token(topics.USAGE, self._epoch, number, span)
+        split = self._partitions[number].position.split
+        if split is None:
+            try:
+                self._insert("events", block, token, generation)
+                reach("events-sink:after-raw-insert")
+                self.inserts += 1
+                return batch
+            except StoreInvalidDataError as error:
+                log.warning("partition %d, %s, %d rows: %s; finding the bad ones", number, span, len(block), error)
+                split = begin(len(block))
+        split = self._store_in_chunks(number, block, span, token, split, generation)
+        return rows.without_refused(
+            batch, {row: f"the store refused this row with ClickHouse error {code}" for row, code in split.refused}
+        )
+
+    def _store_in_chunks(
+        self, number: int, block: Any, span: Range, token: str, split: Split, generation: int
+    ) -> Split:
+        def record(split: Split) -> None:
+            self._commit({number: Position(span.first, span, split)})
+            reach("events-sink:after-chunk-commit")
+            part = self._partitions[number]
+            part.position = replace(part.position, pending=span, split=split)
+
+        def insert(first: int, end: int) -> int | None:
+            if self._clock() - self._polled_at >= 1.0:
+                self._wait_a_moment(generation)
+            try:
+                self._insert("events", block.slice(first, end - first), chunk_token(token, first, end), generation)
+            except StoreInvalidDataError as error:
+                return error.code
+            reach("events-sink:after-chunk-insert")
+            self.inserts += 1
+            return None
+
+        allowed = self._settings.sink_max_store_refusals
+        try:
+            return settle(split, len(block), record, insert, allowed)
+        except TooManyRefusalsError as error:
+            raise RefusalLimitError(
+                f"partition {number}, {span}: the store refused more than {allowed} of {len(block)} rows, last with "
+                f"ClickHouse error {error.code}. The position stays and nothing is lost. Correct the table or its "
+                "constraints and start again; TOKENTIDE_SINK_MAX_STORE_REFUSALS (at most 200) lets more of them "
+                "become dead letters."
+            ) from error
 
     def _insert(self, table: str, block: Any, token: str | None, generation: int) -> None:
         until_available(
@@ -271,55 +358,64 @@ class EventsSink:
         )
 
     def _wait_a_moment(self, generation: int) -> None:
-        """Stay in the group without reading further. Raises LostPartitionsError after a rebalance."""
-        assigned = self._consumer.assignment()
-        if assigned:
-            self._consumer.pause(assigned)
+        """Stay in the group without reading further. Raises LostPartitionsError after a rebalance.
+
+        Partitions stay paused until the next read: resuming in between would fetch the same records again and again.
+        """
+        if not self._paused:
+            self._consumer.pause(self._consumer.assignment())
+            self._paused = True
+        self._tick()
+        self._polled_at = self._clock()
         message = self._consumer.poll(0.05)
         if self._generation != generation:
             raise LostPartitionsError("a rebalance came while waiting for the store")
         if message is not None and message.error() is None:
             raise RuntimeError(f"a paused partition delivered offset {message.offset()}: it would be lost")
-        if assigned:
-            self._consumer.resume(assigned)
 
-    def _send_letters(self, letters: list[Any], generation: int) -> None:
-        failures: list[str] = []
-
-        def delivered(error: Any, _message: Any) -> None:
-            if error is not None:
-                failures.append(str(error))
-
-        for table in letters:
-            for row in table.to_pylist():
-                key = f"{row['topic']}/{row['partition']}/{row['offset']}/{row['row']}"
-                self._letters.produce(
-                    topics.DEAD_LETTERS, key=key, value=json.dumps(row, default=str), on_delivery=delivered
-                )
-                self._letters.poll(0)
-        while self._letters.flush(1.0):
-            self._wait_a_moment(generation)
-        if failures:
-            raise KafkaException(f"dead letters were not accepted by Kafka: {failures[0]}")
+    def _resume(self) -> None:
+        if self._paused:
+            self._consumer.resume(self._consumer.assignment())
+            self._paused = False
 
     def _account(self, batch: rows.Batch) -> None:
         table = batch.block.table
         self.stored_events += table.num_rows
         if table.num_rows:
             self.stored_tokens += sum(pc.sum(table.column(name)).as_py() or 0 for name in TOKEN_BUCKETS)
-        self.duplicate_events += sum(f.envelope.events for f in batch.fates if f.duplicate)
+        self.duplicate_events += sum(f.duplicate_events for f in batch.fates)
         self.rejected_events += sum(f.rejected_events for f in batch.fates)
 
     # -- watching
 
+    def _tick(self) -> None:
+        now = self._clock()
+        if now - self._ticked_at < 1.0:
+            return
+        self._ticked_at = now
+        for number in self._partitions:
+            self._ends[number] = self._end(number)
+        self._on_tick(self.status())
+        if not self._paused:
+            self._sample(now)
+
+    def _end(self, number: int) -> int:
+        """Offset after the newest record. Fetches bring it along; while they rest the broker is asked."""
+        entry = TopicPartition(topics.USAGE, number)
+        try:
+            _, end = self._consumer.get_watermark_offsets(entry, timeout=0.5, cached=not self._paused)
+        except KafkaException as error:
+            log.warning("partition %d: its end is not known at the moment: %s", number, error)
+            return self._ends.get(number, 0)
+        return int(end)
+
     def _lag(self, number: int, part: _Partition) -> int:
-        _, end = self._consumer.get_watermark_offsets(TopicPartition(topics.USAGE, number), cached=True)
-        return max(0, end - part.position.next_offset) if end > 0 else 0
+        return max(0, self._ends.get(number, 0) - part.position.next_offset)
 
     def _sample(self, now: float) -> None:
         positions = {}
         for number, part in self._partitions.items():
-            _, end = self._consumer.get_watermark_offsets(TopicPartition(topics.USAGE, number), cached=True)
+            end = self._ends.get(number, 0)
             oldest_ms = part.waiting[0].appended_at_ms if part.waiting else None
             positions[number] = (part.position.next_offset, max(end, part.position.next_offset), oldest_ms)
         self._samples.write_if_due(self._store, positions, now)

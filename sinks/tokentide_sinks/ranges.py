@@ -12,6 +12,8 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
+from tokentide_sinks.bisection import Split
+
 METADATA_VERSION: Final = 1
 
 
@@ -33,17 +35,21 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A committed position. next_offset: the first one not done. pending: a range whose insert may have happened."""
+    """A committed position. next_offset: the first one not done. pending: a range whose insert may have happened.
+    split: how far the pending range's rows are, when the store refused them as a whole."""
 
     next_offset: int
     pending: Range | None = None
+    split: Split | None = None
 
 
-def encode_metadata(epoch: str, pending: Range | None) -> str:
+def encode_metadata(epoch: str, pending: Range | None, split: Split | None = None) -> str:
     """Commit metadata. `epoch`: the topic's id."""
     data: dict[str, object] = {"v": METADATA_VERSION, "epoch": epoch}
     if pending is not None:
         data |= {"first": pending.first, "last": pending.last}
+    if split is not None:
+        data["split"] = split.encode()
     return json.dumps(data, separators=(",", ":"))
 
 
@@ -64,13 +70,14 @@ def read_position(offset: int, metadata: str | None, epoch: str) -> Position:
         if data["epoch"] != epoch:
             return Position(0)
         pending = Range(data["first"], data["last"]) if "first" in data else None
+        split = Split.decode(data["split"]) if pending is not None and "split" in data else None
     except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, MetadataError):
             raise
         raise MetadataError("commit metadata is not this sink's; is another application in its group?") from error
     if pending is not None and pending.first < offset:
         raise MetadataError(f"pending range {pending} begins before the committed offset {offset}")
-    return Position(offset, pending)
+    return Position(offset, pending, split)
 
 
 def take(position: Position, offsets: list[int]) -> tuple[int, Range] | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +13,8 @@ from tokentide_schemas.block import Block, assemble
 from tokentide_schemas.catalogue import Catalogue
 from tokentide_schemas.costing import with_computed_costs
 from tokentide_schemas.envelope import Envelope, Record, Rejection, decode
-from tokentide_schemas.identity import SeenEnvelopes
+from tokentide_schemas.event_ids import Delivered, Repeats, without_repeated_events, without_rows
+from tokentide_schemas.rejections import Reason
 
 _LABEL: Final = pa.dictionary(pa.int32(), pa.utf8())
 _INSTANT: Final = pa.timestamp("ms", "UTC")
@@ -22,18 +23,29 @@ WHOLE_RECORD: Final = -1
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What becomes of one record. `admitted`: its identity counts as seen from now on."""
+    """What becomes of one record.
+
+    duplicate: its identity was delivered before. admitted: its identity counts as seen from now on. repeated_events:
+    rows of a record without identity whose event ids came before. sender_event_ids: the ids that it adds to those.
+    """
 
     envelope: Envelope
     duplicate: bool
     admitted: bool
     stored: int
     rejections: tuple[Rejection, ...]
+    repeated_events: int = 0
+    sender_event_ids: bytes = b""
+
+    @property
+    def duplicate_events(self) -> int:
+        """Events that were delivered before."""
+        return self.envelope.events if self.duplicate else self.repeated_events
 
     @property
     def rejected_events(self) -> int:
         """Events that go to the dead letters."""
-        return 0 if self.duplicate else self.envelope.events - self.stored
+        return self.envelope.events - self.stored - self.duplicate_events
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +56,7 @@ class Batch:
     fates: tuple[Fate, ...]
 
 
-def judge(records: Sequence[Record], seen: SeenEnvelopes, pricer: Catalogue | None = None) -> Batch:
+def judge(records: Sequence[Record], seen: Delivered, pricer: Catalogue | None = None) -> Batch:
     """Decode records in offset order and settle each one's fate. Changes `seen`.
 
     `pricer` gives the costs that no producer reported; without one they stay unknown.
@@ -56,22 +68,44 @@ def judge(records: Sequence[Record], seen: SeenEnvelopes, pricer: Catalogue | No
         identity = envelope.identity
         duplicate = admitted = False
         if envelope.table is not None and identity is not None:
-            admitted = seen.admit(identity.producer_id, identity.sequence, record.appended_at_ms)
+            admitted = seen.envelopes.admit(identity.producer_id, identity.sequence, record.appended_at_ms)
             duplicate = not admitted
         if duplicate:
             envelope = Envelope(record, None, envelope.events, identity)
         envelopes.append(envelope)
         marks.append((duplicate, admitted))
-    block = assemble(envelopes)
+    block, repeats = without_repeated_events(assemble(envelopes), envelopes, seen.event_ids)
     if pricer is not None:
         block = with_computed_costs(block, pricer)
+    found = repeats or Repeats((0,) * len(envelopes), (b"",) * len(envelopes))
     fates = tuple(
-        Fate(envelope, duplicate, admitted, stored, rejections)
-        for envelope, (duplicate, admitted), stored, rejections in zip(
-            envelopes, marks, block.stored, block.rejections, strict=True
+        Fate(envelope, duplicate, admitted, stored, rejections, repeated, ids)
+        for envelope, (duplicate, admitted), stored, rejections, repeated, ids in zip(
+            envelopes, marks, block.stored, block.rejections, found.rows, found.ids, strict=True
         )
     )
     return Batch(block, fates)
+
+
+def without_refused(batch: Batch, refused: Mapping[int, str]) -> Batch:
+    """The batch without rows that the store does not take: block row -> what to say about it, without its values."""
+    if not refused:
+        return batch
+    block = batch.block
+    occurred = block.table.column("occurred_at").cast(pa.int64())
+    letters: dict[int, list[Rejection]] = {}
+    for row, detail in refused.items():
+        number, place = int(block.envelope_index[row]), int(block.places[row])
+        rows = batch.fates[number].envelope.rows
+        place = place if rows is None else rows[place]
+        letters.setdefault(number, []).append(Rejection(Reason.STORE_REJECTED, detail, place, occurred[row].as_py()))
+    keep = np.ones(block.table.num_rows, np.bool_)
+    keep[list(refused)] = False
+    fates = list(batch.fates)
+    for number, rejections in letters.items():
+        fate = fates[number]
+        fates[number] = replace(fate, stored=fate.stored - len(rejections), rejections=(*fate.rejections, *rejections))
+    return Batch(without_rows(block, keep), tuple(fates))
 
 
 def _constant(value: str, rows: int) -> pa.Array:
@@ -121,15 +155,25 @@ def _origin(envelopes: Sequence[Envelope], topic: str, epoch: str, partition: in
     }
 
 
+def _oldest_occurred(batch: Batch) -> pa.Array:
+    """The oldest stored event of each record, from which the raw table's retention follows; else its append time."""
+    oldest = np.array([fate.envelope.record.appended_at_ms for fate in batch.fates], np.int64)
+    occurred = batch.block.table.column("occurred_at").cast(pa.int64()).to_numpy()
+    np.minimum.at(oldest, batch.block.envelope_index, occurred)
+    return _instants(oldest)
+
+
 def ledger_rows(batch: Batch, topic: str, epoch: str, partition: int, recorded_at_ms: int) -> pa.Table:
     """The ledger's rows: one for each record."""
     fates = batch.fates
     counts = {
         "admitted": pa.array([f.admitted for f in fates], pa.bool_()),
+        "oldest_occurred_at": _oldest_occurred(batch),
         "events": pa.array([f.envelope.events for f in fates], pa.uint32()),
         "stored_events": pa.array([f.stored for f in fates], pa.uint32()),
-        "duplicate_events": pa.array([f.envelope.events if f.duplicate else 0 for f in fates], pa.uint32()),
+        "duplicate_events": pa.array([f.duplicate_events for f in fates], pa.uint32()),
         "rejected_events": pa.array([f.rejected_events for f in fates], pa.uint32()),
+        "sender_event_ids": pa.array([f.sender_event_ids for f in fates], pa.binary()),
         "recorded_at": _instants(np.full(len(fates), recorded_at_ms)),
     }
     return pa.table({**_origin([f.envelope for f in fates], topic, epoch, partition), **counts})
@@ -143,6 +187,8 @@ def dead_letter_rows(batch: Batch, topic: str, epoch: str, partition: int, rejec
         "reason": pa.array([str(r.reason) for _, r in pairs], pa.utf8()).cast(_LABEL),
         "detail": pa.array([r.detail for _, r in pairs], pa.utf8()),
         "events": pa.array([e.events if r.row is None else 1 for e, r in pairs], pa.uint32()),
+        "occurred_at": pa.array([r.occurred_at_ms for _, r in pairs], pa.int64()).cast(_INSTANT),
+        "revision": pa.array(np.zeros(len(pairs), np.uint32)),
         "rejected_at": _instants(np.full(len(pairs), rejected_at_ms)),
     }
     return pa.table({**_origin([e for e, _ in pairs], topic, epoch, partition), **details})

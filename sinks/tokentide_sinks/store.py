@@ -24,7 +24,7 @@ INSERT_SETTINGS: Final[dict[str, Any]] = {
     "min_insert_block_size_bytes": 4_000_000_000,
 }
 
-_INVALID_CODES: Final = frozenset({6, 26, 27, 32, 33, 38, 41, 43, 53, 69, 70, 72, 117, 131, 321, 349, 691})
+_INVALID_CODES: Final = frozenset({6, 26, 27, 32, 33, 38, 41, 43, 53, 69, 70, 72, 117, 131, 321, 349, 469, 691})
 """ClickHouse error codes that say: the data cannot be stored. Repeating it changes nothing."""
 _FATAL_CODES: Final = frozenset({16, 36, 47, 60, 62, 81, 115, 164, 192, 193, 194, 291, 492, 497, 516})
 """Error codes that say: schema, rights or settings are wrong. An operator has to act."""
@@ -40,7 +40,11 @@ class StoreUnavailableError(StoreError):
 
 
 class StoreInvalidDataError(StoreError):
-    """The store refuses this data."""
+    """The store refuses this data. The message has no values of it. `code`: ClickHouse's error code."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class StoreMisconfiguredError(StoreError):
@@ -54,7 +58,12 @@ def classify(error: Exception) -> StoreError:
     code = int(match[1]) if match else 0
     message = f"ClickHouse: {text.strip()[:2000]}"
     if code in _INVALID_CODES:
-        return StoreInvalidDataError(message)
+        # The rest of the text quotes the row.
+        name = re.search(r"\(([A-Z][A-Z_]+)\)", text)
+        constraint = re.search(r"Constraint `?(\w+)`? for table", text)
+        what = f" ({name[1]})" if name else ""
+        which = f", constraint {constraint[1]}" if constraint else ""
+        return StoreInvalidDataError(f"ClickHouse refuses the data: error {code}{what}{which}", code)
     if code in _FATAL_CODES:
         return StoreMisconfiguredError(message)
     return StoreUnavailableError(message)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
+from tokentide_schemas import topics
 from tokentide_schemas.block import MAX_CLOCK_SKEW_MS, assemble
 from tokentide_schemas.catalogue import Catalogue
 from tokentide_schemas.costing import with_computed_costs
@@ -169,12 +170,14 @@ class PartitionState:
         return rows
 
     def _once(self, envelope: Envelope) -> Envelope:
-        """Strip an envelope of its events when the partition has delivered it before."""
+        """Strip an envelope of its events when they are counted already: delivered before, or a repair of raw rows."""
         identity = envelope.identity
         if envelope.table is None or identity is None:
             return envelope
         if self.seen.admit(identity.producer_id, identity.sequence, envelope.record.appended_at_ms):
-            return envelope
+            if envelope.record.headers.get(topics.HEADER_REPAIR) != topics.REPAIR_RAW:
+                return envelope
+            return Envelope(envelope.record, None, envelope.events, identity)
         self.duplicate_envelopes += 1
         return Envelope(envelope.record, None, envelope.events, identity)
 

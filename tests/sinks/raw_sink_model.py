@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tokentide_schemas.envelope import Record
-from tokentide_schemas.identity import SeenEnvelopes
+from tokentide_schemas.event_ids import Delivered, split_ids
 from tokentide_sinks.ranges import Position, Range, encode_metadata, insert_token, read_position, take
 from tokentide_sinks.rows import dead_letter_rows, event_rows, judge, ledger_rows
 
@@ -42,14 +42,17 @@ class Store:
             known = self.ledger.setdefault(row["offset"], row)
             assert known == row, f"the ledger says two different things about offset {row['offset']}"
 
-    def seen_before(self, offset: int) -> SeenEnvelopes:
+    def seen_before(self, offset: int) -> Delivered:
         """What recovery reads from the ledger."""
-        seen = SeenEnvelopes()
+        delivered = Delivered()
+        seen = delivered.envelopes
         for row in sorted(self.ledger.values(), key=lambda row: int(row["offset"])):
+            if row["offset"] < offset:
+                delivered.event_ids.restore(row["offset"], split_ids(row["sender_event_ids"]))
             if row["offset"] < offset and row["admitted"]:
                 number, appended_ms = row["producer_sequence"], int(row["appended_at"].timestamp() * 1000)
                 seen.restore(row["producer_id"], number, number, appended_ms)
-        return seen
+        return delivered
 
 
 @dataclass

@@ -62,6 +62,7 @@ class Truth:
     late: Counter[str] = field(default_factory=Counter)
     late_in_any: int = 0
     duplicate_offsets: list[int] = field(default_factory=list)
+    repeated_rows: Counter[int] = field(default_factory=Counter)
     future: list[tuple[int, int]] = field(default_factory=list)
     too_old: list[tuple[int, int]] = field(default_factory=list)
     malformed: list[tuple[int, int]] = field(default_factory=list)
@@ -73,6 +74,7 @@ def account(log: Iterable[Logged], groupings: Sequence[Grouping], lateness_s: in
     truth = Truth({g.name: defaultdict(Counter) for g in groupings})
     delivered: dict[str, tuple[int, set[int]]] = {}
     clock_ms = 0
+    ids_seen: set[int] = set()
     for record in log:
         truth.stored[record.offset] = 0
         if not record.readable or all(event.get("defect") for event in record.events):
@@ -97,7 +99,11 @@ def account(log: Iterable[Logged], groupings: Sequence[Grouping], lateness_s: in
                 truth.future.append((record.offset, row))
             elif event["occurred_ms"] < YEAR_2015_MS:
                 truth.too_old.append((record.offset, row))
+            elif record.producer is None and event.get("event_id") in ids_seen:
+                truth.repeated_rows[record.offset] += 1
             else:
+                if record.producer is None and event.get("event_id") is not None:
+                    ids_seen.add(event["event_id"])
                 _count(truth, event, groupings, lateness_s, met_ms)
                 truth.stored[record.offset] += 1
                 moved_ms = min(event["occurred_ms"], record.appended_ms)
