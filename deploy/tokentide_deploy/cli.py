@@ -16,8 +16,13 @@ COMMANDS = {
     "up": "Run the whole platform in this terminal: Kafka, store, stream worker, sinks.",
     "top": "Watch models and categories by tokens, live.",
     "sql": "Ask the store anything in SQL, read-only.",
+    "catalogue": "Which models and prices are known, and which models in the traffic are not.",
+    "prices": "Compare stored costs with the catalogue's prices, and correct them.",
     "replay": "Send a trace file (CSV or JSON lines) as usage events.",
     "verify": "Prove that every event is accounted for and every rollup is right.",
+    "migrate": "Bring topics, tables and the configured cubes to this version.",
+    "retention": "How long rows are kept, and what that comes to.",
+    "forget": "Remove one user's rows from the raw tables.",
 }
 
 

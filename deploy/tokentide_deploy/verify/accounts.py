@@ -10,7 +10,9 @@ class PartitionAccount:
     """One partition up to `end_offset` (exclusive), which was its end when verification began.
 
     Counts named `ledger_` come from `ingest_ledger`, `raw_events` from `events`, `dead_letter_events` from
-    `dead_letters`. `applied_offset` is the worker's, -1 when it has reported nothing.
+    `dead_letters`. `applied_offset` is the worker's, -1 when it has reported nothing. `ledger_retained`: stored events
+    of records that lie wholly within the raw table's retention; `raw_events` counts the same records. `erased_events`:
+    those of them that `tokentide forget` removed. `low_offset` is not below the ledger's own retention.
     """
 
     partition: int
@@ -26,6 +28,8 @@ class PartitionAccount:
     raw_events: int
     dead_letter_events: int
     applied_offset: int
+    ledger_retained: int
+    erased_events: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +96,9 @@ def check_account(account: PartitionAccount) -> list[Finding]:
         f"{account.ledger_events} events came, but stored + duplicates + rejected is {total}",
     )
     expect(
-        account.raw_events == account.ledger_stored,
-        f"the ledger says {account.ledger_stored} events were stored, the raw table has {account.raw_events}",
+        account.raw_events + account.erased_events == account.ledger_retained,
+        f"the ledger says {account.ledger_retained} events were stored, the raw table has {account.raw_events}"
+        + (f" and {account.erased_events} were erased" if account.erased_events else ""),
     )
     expect(
         account.dead_letter_events == account.ledger_rejected,

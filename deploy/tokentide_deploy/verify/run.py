@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
@@ -11,7 +12,8 @@ from confluent_kafka import Consumer, TopicPartition
 from tokentide_deploy.verify import sql
 from tokentide_deploy.verify.accounts import Finding, PartitionAccount, Report, check_account, is_caught_up
 from tokentide_schemas import topics
-from tokentide_schemas.cubes import CUBES, Cube
+from tokentide_schemas.cubes import CUBES, Cube, stored_cubes
+from tokentide_schemas.retention import horizon_ms, ttl_days
 from tokentide_sinks.kafka import topic_id
 from tokentide_sinks.store import Store
 
@@ -42,22 +44,49 @@ class Verifier:
         self._lateness_s = allowed_lateness_s
         self._cubes = cubes
         self._say = say
+        self._kept_from_ms: dict[str, int] = {}
+        self._counted_from_s: dict[str, int] = {}
         self._epoch = topic_id(bootstrap_servers, topics.USAGE)
 
     def run(self) -> Report:
         """The report. Raises TopicError and StoreError when Kafka or the store cannot be asked."""
+        self._read_retention()
         ends = self._offsets()
         accounts = self._wait_until_caught_up(ends)
         findings = [finding for account in accounts for finding in check_account(account)]
         settled = self._offsets() == ends
         compared: dict[str, int] = {}
         if all(map(is_caught_up, accounts)):
-            for cube in self._cubes:
+            self._counted_from_s = {str(name): int(start) for name, start in self._store.rows(sql.COVERAGE_SQL)}
+            for cube in stored_cubes(self._cubes):
                 self._say(f"comparing cube {cube.name} with the raw events")
-                until_s = None if settled else self._closed_until_s(cube)
-                compared[cube.name] = int(self._store.rows(sql.windows(cube, until_s))[0][0])
-                findings += self._compare(cube, until_s)
+                span = sql.Span(self._retained_from_s(cube), None if settled else self._closed_until_s(cube))
+                compared[cube.name] = int(self._store.rows(sql.windows(cube, span))[0][0])
+                findings += self._compare(cube, self._without_folded(cube, span), settled)
+                findings += [
+                    Finding(
+                        f"cube {cube.name}, window {row[0]:%Y-%m-%d %H:%M:%S}, with erased or refused events",
+                        f"rollup {row[1]} requests; raw {row[2]}, erased or refused by the store {row[3]}",
+                    )
+                    for row in self._store.rows(sql.erased_windows(cube, span))
+                ]
         return Report(tuple(accounts), compared, tuple(findings), settled)
+
+    def _read_retention(self) -> None:
+        """What may have expired by now: table -> oldest instant that is surely kept, milliseconds since 1970 UTC."""
+        now_ms = int(self._store.rows("SELECT toUnixTimestamp64Milli(now64(3))")[0][0])
+        self._kept_from_ms = {
+            str(table): kept
+            for table, definition in self._store.rows(sql.TTL_SQL)
+            if (kept := horizon_ms(ttl_days(str(definition)), now_ms)) is not None
+        }
+
+    def _retained_from_s(self, cube: Cube) -> int | None:
+        """Start of the first window that both raw table and rollup hold whole."""
+        kept = [self._kept_from_ms[t] for t in ("events", cube.partials_table) if t in self._kept_from_ms]
+        if cube.name in self._counted_from_s:
+            kept.append(self._counted_from_s[cube.name] * 1000)
+        return -(-max(kept) // (cube.window_s * 1000)) * cube.window_s if kept else None
 
     def _offsets(self) -> dict[int, tuple[int, int]]:
         """Partition -> (low, end) offset of the usage topic, now."""
@@ -66,9 +95,19 @@ class Verifier:
         )
         try:
             partitions = consumer.list_topics(topics.USAGE, timeout=20).topics[topics.USAGE].partitions
-            return {
+            found = {
                 number: consumer.get_watermark_offsets(TopicPartition(topics.USAGE, number), timeout=20)
                 for number in sorted(partitions)
+            }
+            kept_ms = self._kept_from_ms.get("ingest_ledger")
+            if kept_ms is None:
+                return found
+            # The topic may keep records for longer than the ledger keeps what became of them.
+            asked = [TopicPartition(topics.USAGE, number, kept_ms) for number in found]
+            first = {entry.partition: entry.offset for entry in consumer.offsets_for_times(asked, timeout=20)}
+            return {
+                number: (max(low, first[number]) if first[number] >= 0 else end, end)
+                for number, (low, end) in found.items()
             }
         finally:
             consumer.close()
@@ -91,14 +130,19 @@ class Verifier:
             "epoch": self._epoch,
             "partitions": list(ends),
             "ends": [end for _, end in ends.values()],
+            "starts": [low if "ingest_ledger" in self._kept_from_ms else 0 for low, _ in ends.values()],
+            "raw_from_ms": self._kept_from_ms.get("events", 0),
         }
         ledger = {int(row[0]): [int(v) for v in row[1:]] for row in self._store.rows(sql.LEDGER_SQL, parameters)}
         worker = {int(row[0]): int(row[1]) for row in self._store.rows(sql.WORKER_SQL, parameters)}
+        erased = {int(p): int(n) for p, n in self._store.rows(sql.ERASED_SQL, parameters)}
         raw = {int(p): int(n) for p, n in self._store.rows(sql.RAW_SQL, parameters)}
         dead = {int(p): int(n) for p, n in self._store.rows(sql.DEAD_LETTERS_SQL, parameters)}
         accounts = []
         for number, (low, end) in ends.items():
-            records, first, last, events, stored, duplicates, rejected = ledger.get(number, [0, 0, -1, 0, 0, 0, 0])
+            records, first, last, events, stored, duplicates, rejected, retained = ledger.get(
+                number, [0, 0, -1, 0, 0, 0, 0, 0]
+            )
             accounts.append(
                 PartitionAccount(
                     number,
@@ -114,6 +158,8 @@ class Verifier:
                     raw.get(number, 0),
                     dead.get(number, 0),
                     worker.get(number, -1),
+                    retained,
+                    erased.get(number, 0),
                 )
             )
         return accounts
@@ -124,16 +170,25 @@ class Verifier:
         watermark_s = min((int(row[2]) // 1000 for row in rows), default=0)
         return (watermark_s - self._lateness_s) // cube.window_s * cube.window_s - cube.window_s
 
-    def _compare(self, cube: Cube, until_s: int | None) -> list[Finding]:
-        """Differences that stay: a late event may be in one table and not yet in the other while events flow."""
-        query = sql.differences(cube, until_s, SHOWN_DIFFERENCES)
+    def _without_folded(self, cube: Cube, span: sql.Span) -> sql.Span:
+        """What is past a dimension's limit is in `__other__`: with that dimension summed over, all must be there."""
+        flags = self._store.rows(sql.folded(cube, span))[0] if cube.guarded else ()
+        return replace(span, without=tuple(name for name, flag in zip(cube.guarded, flags, strict=True) if flag))
+
+    def _compare(self, cube: Cube, span: sql.Span, settled: bool) -> list[Finding]:
+        """Differences that stay: a late event may be in one table and not yet in the other while events flow.
+
+        Slow cubes and tiers publish late events with their next turn, so they are given that time.
+        """
+        pause_s = 1.0 if settled else max(1.0, cube.emit_interval_s * 1.5 / (RECHECKS - 1))
+        query = sql.differences(cube, span, SHOWN_DIFFERENCES)
         rows: Sequence[Sequence[Any]] = []
         for attempt in range(RECHECKS):
             rows = self._store.rows(query)
             if not rows:
                 return []
             if attempt + 1 < RECHECKS:
-                time.sleep(1.0)
+                time.sleep(pause_s)
         total = int(rows[0][-1])
         findings = [
             Finding(
