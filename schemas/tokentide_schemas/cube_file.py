@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tokentide_schemas.cubes import CUBES, Cube, stored_cubes, unknown_name
+from tokentide_schemas.cubes import CUBES, Cube, CubeError, stored_cubes, unknown_name
 
 MAX_CUBES: Final = 32
 """Of one file: each costs the worker time for every event."""
@@ -60,8 +60,8 @@ def load_cubes(path: Path | None) -> tuple[Cube, ...]:
         if not wrong:
             try:
                 own.append(_cube(table))
-            except ValueError as error:
-                wrong = str(error).split(": ", 1)[1].split("; ")
+            except CubeError as error:
+                wrong = list(error.problems)
         problems += [f"{place}: {problem}" for problem in wrong]
     problems += _clashes(own)
     if problems:

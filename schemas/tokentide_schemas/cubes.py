@@ -7,7 +7,7 @@ the same total.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Final
@@ -92,6 +92,14 @@ OTHER_LIMIT: Final = 1_000
 """Limit of a label that DEFAULT_LIMITS does not name."""
 
 
+class CubeError(ValueError):
+    """A cube cannot be as it is declared; `problems` has all reasons."""
+
+    def __init__(self, name: str, problems: Sequence[str]) -> None:
+        super().__init__(f"cube {name!r}: " + "; ".join(problems))
+        self.problems = tuple(problems)
+
+
 @dataclass(frozen=True, slots=True)
 class Cube:
     """Events grouped by `dimensions` in event-time windows of `window_s` seconds.
@@ -112,7 +120,7 @@ class Cube:
     def __post_init__(self) -> None:
         problems = self._problems()
         if problems:
-            raise ValueError(f"cube {self.name!r}: " + "; ".join(problems))
+            raise CubeError(self.name, problems)
 
     def _problems(self) -> list[str]:
         found = []

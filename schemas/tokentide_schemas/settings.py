@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-SettingsT = TypeVar("SettingsT", bound="CatalogueSettings")
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
 def _paths(value: object) -> object:
@@ -28,13 +28,20 @@ class CatalogueSettings(BaseSettings):
     )
 
 
-class PlatformSettings(CatalogueSettings):
+class CubeSettings(BaseSettings):
+    """Where the user's own cubes are."""
+
+    model_config = SettingsConfigDict(env_prefix="TOKENTIDE_", extra="ignore", frozen=True)
+
+    cubes_file: Path | None = Field(None, description="TOML file with cubes of your own, the same for every process.")
+
+
+class PlatformSettings(CatalogueSettings, CubeSettings):
     """Addresses and the files through which a supervisor watches the process."""
 
     kafka_bootstrap_servers: str = Field(description="host:port[,host:port] of the Kafka brokers.")
     clickhouse_url: str = Field("", description="http[s]://user:password@host:port/database of ClickHouse.")
     data_dir: Path = Field(Path(), description="Where the process may keep files.")
-    cubes_file: Path | None = Field(None, description="TOML file with cubes of your own, the same for every process.")
     ready_file: Path | None = Field(None, description="Written once the process does its work.")
     status_file: Path | None = Field(None, description="Rewritten about once a second with counters as JSON.")
 

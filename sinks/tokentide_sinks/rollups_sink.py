@@ -20,7 +20,8 @@ from pydantic import ValidationError
 
 from tokentide_schemas import topics
 from tokentide_schemas.crash_points import reach
-from tokentide_schemas.cubes import CUBES, Cube, stored_cubes
+from tokentide_schemas.cube_file import load_cubes
+from tokentide_schemas.cubes import Cube, stored_cubes
 from tokentide_schemas.rollups import (
     HEADER_KIND,
     KIND_PARTIALS,
@@ -75,20 +76,20 @@ def _instants(values: Sequence[int]) -> pa.Array:
 
 
 class RollupsSink:
-    """One member of the rollup sinks' consumer group."""
+    """One member of the rollup sinks' consumer group. Without `cubes` it reads the settings' file: CubeFileError."""
 
     def __init__(
         self,
         settings: SinkSettings,
         store: Store,
         stop: threading.Event,
-        cubes: Sequence[Cube] = CUBES,
+        cubes: Sequence[Cube] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._store = store
         self._stop = stop
-        self._cubes = {cube.name: cube for cube in stored_cubes(cubes)}
+        self._cubes = {cube.name: cube for cube in stored_cubes(cubes or load_cubes(settings.cubes_file))}
         self._coverage: dict[tuple[str, str, str, int], int] = {}
         self._clock = clock
         self._consumer = Consumer(consumer_config(settings, GROUP_ROLLUPS))

@@ -13,6 +13,7 @@ import faust
 import uvloop
 
 from tokentide_schemas.catalogue import CatalogueError
+from tokentide_schemas.cube_file import CubeFileError
 from tokentide_schemas.settings import load_settings
 from tokentide_stream.app import TopicError, build_app
 from tokentide_stream.settings import StreamSettings
@@ -26,7 +27,7 @@ def main() -> int:
     asyncio.set_event_loop(loop)
     try:
         app = build_app(settings)
-    except (TopicError, CatalogueError) as error:
+    except (TopicError, CatalogueError, CubeFileError) as error:
         sys.stderr.write(f"tokentide worker: {error}\n")
         return 1
     worker = faust.Worker(app, loop=loop, loglevel="info", redirect_stdouts=False)

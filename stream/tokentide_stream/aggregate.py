@@ -7,24 +7,26 @@ groups that occur are looked at again.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from tokentide_schemas.cubes import MEASURE_NAMES, Cube
+from tokentide_schemas.cubes import Cube
 from tokentide_schemas.dimensions import DERIVED
 from tokentide_schemas.event import TOKEN_BUCKETS
 from tokentide_stream.labels import Ints, Labels
+
+Flags = npt.NDArray[np.bool_]
 
 SEGMENT_MS: Final = 60_000
 FIRST: Final = "first_event"
 """Number of the group's first event in the partition's order of events: who came first is admitted first."""
 
-_NUMBERS: Final = (*TOKEN_BUCKETS, "cost_nanousd", "latency_ms", "time_to_first_token_ms", "category_weight")
-_FLAGS: Final = ("usage_reported", "is_byok", "streamed")
 _TOOL_CALLS: Final = "tool_calls"
 
 
@@ -66,7 +68,7 @@ class Block:
         self.occurred_ms: Ints = _chunk(table, "occurred_at").cast(pa.int64()).to_numpy()
         self.first_event = first_event
         self.late_in_any = np.zeros(table.num_rows, np.bool_)
-        self.frame = _measured(table)
+        self.measures = _measured(table)
         self._labels = labels
         self._watermark_ms = watermark_ms
         self._allowed_lateness_ms = allowed_lateness_ms
@@ -113,40 +115,50 @@ class Block:
         return found
 
 
-def _measured(table: pa.Table) -> pl.DataFrame:
-    """The columns that measures sum."""
-    frame = pl.from_arrow(table.select([*_NUMBERS, *_FLAGS]))
-    assert isinstance(frame, pl.DataFrame)
-    total = pl.sum_horizontal([pl.col(bucket).cast(pl.Int64) for bucket in TOKEN_BUCKETS])
-    known = pl.col("cost_nanousd").fill_null(0)
-    byok = pl.col("is_byok")
-    zero = pl.lit(0, pl.Int64)
-    weights = frame["category_weight"].to_numpy().astype(np.float64)
+def _measured(table: pa.Table) -> dict[str, Ints | Flags | None]:
+    """What each row adds to each measure but `requests`: numbers, a flag for 1 or 0, None where every row adds 0."""
+    tokens = {name: _numbers(table, name)[0] for name in TOKEN_BUCKETS}
+    total = np.zeros(table.num_rows, np.int64)
+    for values in tokens.values():
+        total += values
+    cost, cost_known = _numbers(table, "cost_nanousd")
+    latency, latency_known = _numbers(table, "latency_ms")
+    first_token, first_token_known = _numbers(table, "time_to_first_token_ms")
+    byok = _flags(table, "is_byok")
+    tool_call = _equals(table, "finish_reason", _TOOL_CALLS)
+    weights = _chunk(table, "category_weight").to_numpy().astype(np.float64)
     milli = np.where(_equals(table, "category", ""), 0, np.rint(weights * 1000)).astype(np.int64)
-    return frame.with_columns(
-        pl.Series("tool_call_requests", _equals(table, "finish_reason", _TOOL_CALLS)),
-        pl.Series("weighted_requests_milli", milli),
-        total.alias("total_tokens"),
-        pl.Series("row", np.arange(table.num_rows, dtype=np.int64)),
-    ).select(
-        "row",
-        *TOKEN_BUCKETS,
-        (~pl.col("usage_reported")).alias("usage_missing_requests"),
-        pl.when(byok).then(zero).otherwise(known).alias("cost_nanousd"),
-        pl.col("cost_nanousd").is_null().alias("cost_unknown_requests"),
-        byok.alias("byok_requests"),
-        pl.when(byok).then(pl.col("total_tokens")).otherwise(zero).alias("byok_tokens"),
-        pl.when(byok).then(known).otherwise(zero).alias("byok_cost_nanousd"),
-        pl.col("streamed").alias("streamed_requests"),
-        "tool_call_requests",
-        pl.when(pl.col("tool_call_requests")).then(pl.col("total_tokens")).otherwise(zero).alias("tool_call_tokens"),
-        pl.col("latency_ms").is_not_null().alias("latency_known_requests"),
-        pl.col("latency_ms").fill_null(0).alias("latency_ms_sum"),
-        pl.col("time_to_first_token_ms").is_not_null().alias("time_to_first_token_known_requests"),
-        pl.col("time_to_first_token_ms").fill_null(0).alias("time_to_first_token_ms_sum"),
-        "weighted_requests_milli",
-        (pl.col("weighted_requests_milli") * pl.col("total_tokens")).alias("weighted_tokens_milli"),
-    )
+    found = {
+        **tokens,
+        "usage_missing_requests": ~_flags(table, "usage_reported"),
+        "cost_nanousd": cost * ~byok,
+        "cost_unknown_requests": ~cost_known,
+        "byok_requests": byok,
+        "byok_tokens": total * byok,
+        "byok_cost_nanousd": cost * byok,
+        "streamed_requests": _flags(table, "streamed"),
+        "tool_call_requests": tool_call,
+        "tool_call_tokens": total * tool_call,
+        "latency_known_requests": latency_known,
+        "latency_ms_sum": latency,
+        "time_to_first_token_known_requests": first_token_known,
+        "time_to_first_token_ms_sum": first_token,
+        "weighted_requests_milli": milli,
+        "weighted_tokens_milli": milli * total,
+    }
+    return {name: values if values.any() else None for name, values in found.items()}
+
+
+def _numbers(table: pa.Table, name: str) -> tuple[Ints, Flags]:
+    chunk = _chunk(table, name)
+    known = chunk.is_valid().to_numpy(zero_copy_only=False) if chunk.null_count else np.ones(len(chunk), np.bool_)
+    plain = chunk.fill_null(0) if chunk.null_count else chunk
+    return plain.to_numpy().astype(np.int64), known
+
+
+def _flags(table: pa.Table, name: str) -> Flags:
+    values: Flags = _chunk(table, name).to_numpy(zero_copy_only=False)
+    return values
 
 
 def _chunk(table: pa.Table, name: str) -> pa.Array:
@@ -154,7 +166,7 @@ def _chunk(table: pa.Table, name: str) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
-def _equals(table: pa.Table, name: str, value: str) -> npt.NDArray[np.bool_]:
+def _equals(table: pa.Table, name: str, value: str) -> Flags:
     column = _chunk(table, name)
     hits = [number for number, known in enumerate(column.dictionary.to_pylist()) if known == value]
     indices = column.indices.to_numpy()
@@ -191,40 +203,91 @@ def _dense(values: Ints) -> tuple[Ints, int]:
     return places.astype(np.int64), max(1, len(distinct))
 
 
-_BLOCK_SUMS: Final = {
-    name: pl.len().cast(pl.Int64).alias(name) if name == "requests" else pl.col(name).cast(pl.Int64).sum()
-    for name in MEASURE_NAMES
-}
+@dataclass(frozen=True, slots=True)
+class _Groups:
+    """Rows that are equal, numbered. number: of each row. count: of groups. rows: the first row of each group."""
+
+    number: Ints
+    count: int
+    rows: Ints
+
+    @classmethod
+    def of(cls, key: Ints) -> _Groups:
+        encoded = pa.array(key).dictionary_encode()
+        number = encoded.indices.to_numpy().astype(np.int64)
+        count = len(encoded.dictionary)
+        rows = np.empty(count, np.int64)
+        # Of several writes to one place the last stays: backwards that is the first row.
+        rows[number[::-1]] = np.arange(len(number) - 1, -1, -1)
+        return cls(number, count, rows)
+
+    def sum(self, values: Ints | Flags | None) -> Ints:
+        """The values added up for each group. numpy's `add.at` is twice as fast here as a data frame's group-by."""
+        if values is None:
+            return np.zeros(self.count, np.int64)
+        if values.dtype == np.bool_:
+            return np.bincount(self.number[values], minlength=self.count)
+        total = np.zeros(self.count, np.int64)
+        np.add.at(total, self.number, values)
+        return total
 
 
 def group(cube: Cube, block: Block) -> pl.DataFrame:
     """Partial sums of a block: window, segment of the cube and of each tier, dimensions by number, FIRST, measures."""
     codes = {name: block.codes(name) for name in cube.dimensions}
     key, _ = number_rows([block.place(cube), *codes.values()])
-    grouped = (
-        block.frame.with_columns(pl.Series("key", key))
-        .group_by("key")
-        .agg(pl.col("row").first(), *(_BLOCK_SUMS[name] for name in cube.measures))
-    )
-    rows = grouped["row"].to_numpy()
+    groups = _Groups.of(key)
+    rows = groups.rows
     columns = [pl.Series("window_start_s", block.window(cube.window_s)[rows] * cube.window_s)]
     for name, window_s in [("segment", cube.window_s), *((segment_of(tier), tier) for tier in cube.tiers)]:
         segment = block.segment(window_s)
         columns.append(pl.Series(name, np.zeros(len(rows), np.int64) if segment is None else segment[rows]))
     columns += [pl.Series(name, numbers[rows].astype(np.int32)) for name, (numbers, _) in codes.items()]
     columns.append(pl.Series(FIRST, rows + block.first_event))
-    return pl.DataFrame([*columns, *grouped.select(cube.measures).get_columns()])
+    for name in cube.measures:
+        sums = (
+            np.bincount(groups.number, minlength=len(rows)) if name == "requests" else groups.sum(block.measures[name])
+        )
+        columns.append(pl.Series(name, sums))
+    return pl.DataFrame(columns)
 
 
 def merge(frames: Sequence[pl.DataFrame], keys: Sequence[str]) -> pl.DataFrame:
-    """Add partial sums up by integer columns; what is not a key or FIRST is summed."""
-    joined = pl.concat(frames)
-    key, _ = number_rows([ranged(joined[name].to_numpy().astype(np.int64)) for name in keys])
-    sums = [
-        pl.col(name).min() if name == FIRST else pl.col(name).first() if name in keys else pl.col(name).sum()
-        for name in joined.columns
-    ]
-    return joined.with_columns(pl.Series("key", key)).group_by("key").agg(sums).drop("key")
+    """Add partial sums up by integer columns, in the order of their first rows.
+
+    Of FIRST the first is kept, so frames must come in the partition's order.
+    """
+    joined = {name: np.concatenate([frame[name].to_numpy() for frame in frames]) for name in frames[0].columns}
+    key, _ = number_rows([ranged(joined[name].astype(np.int64)) for name in keys])
+    groups = _Groups.of(key)
+    if groups.count == len(key):
+        return pl.DataFrame(joined)
+    kept = {*keys, FIRST}
+    return pl.DataFrame(
+        {name: values[groups.rows] if name in kept else groups.sum(values) for name, values in joined.items()}
+    )
+
+
+def add(before: pl.DataFrame, fresh: pl.DataFrame, keys: Sequence[str]) -> tuple[pl.DataFrame, Ints, Ints]:
+    """Sums `before` plus sums `fresh`; rows of each are distinct.
+
+    Returns all sums, where the rows of `fresh` are in them, and the rows of `before` that were added to.
+    """
+    old = len(before)
+    columns = {name: (before[name].to_numpy(), fresh[name].to_numpy()) for name in before.columns}
+    key, _ = number_rows([ranged(np.concatenate(columns[name]).astype(np.int64)) for name in keys])
+    found = pc.index_in(pa.array(key[old:]), pa.array(key[:old]))
+    matched = found.is_valid().to_numpy(zero_copy_only=False)
+    into = found.drop_null().to_numpy()
+    place = np.empty(len(fresh), np.int64)
+    place[matched] = into
+    place[~matched] = old + np.arange(len(fresh) - len(into))
+    total = {}
+    for name, (first, second) in columns.items():
+        total[name] = np.concatenate((first, second[~matched]))
+        if name not in keys:
+            total[name][into] += second[matched]
+    return pl.DataFrame(total), place, into
 
 
 def decoded(cube: Cube, rows: pl.DataFrame, labels: Labels) -> pl.DataFrame:

@@ -20,7 +20,8 @@ from faust.types import TP
 
 from tokentide_schemas import topics
 from tokentide_schemas.catalogue import load_catalogue
-from tokentide_schemas.cubes import CUBES, Cube
+from tokentide_schemas.cube_file import load_cubes
+from tokentide_schemas.cubes import Cube
 from tokentide_schemas.settings import write_json_atomically
 from tokentide_stream.faust_options import faust_options
 from tokentide_stream.settings import StreamSettings
@@ -102,7 +103,7 @@ class FaustOutlet:
             return 0
 
 
-def build_app(settings: StreamSettings, cubes: Sequence[Cube] = CUBES) -> StreamApp:
+def build_app(settings: StreamSettings, cubes: Sequence[Cube] | None = None) -> StreamApp:
     """The application, not started. Raises TopicError and CatalogueError."""
     catalogue = load_catalogue(settings.catalogue_paths)
     log.info("costs by catalogue %s", catalogue.version)
@@ -119,6 +120,7 @@ def build_app(settings: StreamSettings, cubes: Sequence[Cube] = CUBES) -> Stream
         key_type=bytes,
         value_type=bytes,
     )
+    cubes = cubes or load_cubes(settings.cubes_file)
     worker = RollupWorker(settings, cubes, epoch, FaustOutlet(app, table, rollups, topics.USAGE), pricer=catalogue)
     app.worker = worker
     _attach(app, worker, usage, settings, catalogue.version)

@@ -9,11 +9,10 @@ import polars as pl
 
 from tokentide_schemas.cubes import Cube
 from tokentide_schemas.dimensions import OTHER
-from tokentide_stream.aggregate import FIRST, coded_schema, group_keys, merge
+from tokentide_stream.aggregate import FIRST, add, coded_schema, group_keys, merge
 from tokentide_stream.labels import Ints, Labels
 
 _COLLAPSE_ROWS = 20_000
-_FRESH, _BEFORE = "fresh_requests", "requests_before"
 
 
 class ShrinkingPartialError(Exception):
@@ -87,24 +86,21 @@ class Rollup:
         destroy a good total.
         """
         self._fold(labels)
-        fresh = [
-            frame.drop(FIRST).with_columns(pl.col("requests").alias(_FRESH), pl.lit(0, pl.Int64).alias(_BEFORE))
-            for frame in self.pending
-        ]
-        before = self.open_rows.with_columns(pl.lit(0, pl.Int64).alias(_FRESH), pl.col("requests").alias(_BEFORE))
-        merged = merge([before, *fresh], group_keys(self.cube))
-        changed = merged.filter(pl.col(_FRESH) > 0)
-        if (changed["requests"] <= changed[_BEFORE]).any():
+        keys = group_keys(self.cube)
+        fresh = merge(self.pending, keys)
+        total, place, into = add(self.open_rows, fresh, keys)
+        requests = total["requests"].to_numpy()
+        if (requests[into] <= self.open_rows["requests"].to_numpy()[into]).any():
             raise ShrinkingPartialError(
                 f"cube {self.cube.name}: a group has fewer requests than what was published for it before; "
                 "stopping so that the stored totals stay right. Restart to recover from the last checkpoint."
             )
-        self.open_rows = merged.filter(can_change).drop(_FRESH, _BEFORE).select(list(coded_schema(self.cube)))
+        self.open_rows = total.filter(can_change)
         self.pending = []
         self._collapsed_rows = 0
         self.position = position
         self.encoded = None
-        return changed.drop(_FRESH, _BEFORE)
+        return total[place]
 
     def renumber(self, moved: dict[str, Ints]) -> None:
         """Follow `Labels.keep`."""

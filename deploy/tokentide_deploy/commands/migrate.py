@@ -1,0 +1,63 @@
+"""`tokentide migrate`: topics, tables and the cubes of the configuration."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder of the running stack.", show_default="the user's data folder")
+    ] = None,
+    kafka: Annotated[str | None, typer.Option(help="host:port of Kafka, instead of a running stack's.")] = None,
+    clickhouse: Annotated[
+        str | None, typer.Option(help="http://user:password@host:port/database instead of a running stack's store.")
+    ] = None,
+    cubes_file: Annotated[
+        Path | None, typer.Option(envvar="TOKENTIDE_CUBES_FILE", help="TOML file with cubes of your own.")
+    ] = None,
+    partitions: Annotated[int, typer.Option(min=1, help="Partitions of topics that are created.")] = 4,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is missing and change nothing.")] = False,
+) -> None:
+    """Bring topics, tables and views to this version and to the configured cubes; safe to run again.
+
+    Afterwards restart worker and rollup sink with the same cubes file. Exit status 1, with the reason, when something
+    does not fit.
+    """
+    from tokentide_deploy.data_dir import default_data_dir
+    from tokentide_deploy.errors import DeployError
+    from tokentide_deploy.kafka_topics import TopicSetupError, ensure_topics
+    from tokentide_deploy.stack_state import load_stack
+    from tokentide_schemas.cube_file import CubeFileError, load_cubes
+    from tokentide_sinks.cube_tables import create_cubes, missing_cubes
+    from tokentide_sinks.migrate import MigrationError, migrate, planned
+    from tokentide_sinks.store import Store, StoreError
+
+    try:
+        # First the file: nothing is changed for a configuration that cannot be used.
+        cubes = load_cubes(cubes_file)
+        if kafka is None or clickhouse is None:
+            stack = load_stack(data_dir or default_data_dir())
+            kafka = kafka or stack.kafka_bootstrap_servers
+            clickhouse = clickhouse or stack.clickhouse_writer.url
+        store = Store(clickhouse)
+        if dry_run:
+            topics = []
+            applied = planned(store)
+            new = missing_cubes(store, cubes)
+        else:
+            missing_cubes(store, cubes)
+            topics = ensure_topics(kafka, partitions)
+            applied = migrate(store)
+            new = create_cubes(store, cubes)
+    except (CubeFileError, MigrationError, TopicSetupError, StoreError) as error:
+        raise DeployError(str(error)) from error
+    verb = "would" if dry_run else "did"
+    for topic in topics:
+        typer.echo(f"created topic {topic}")
+    for migration in applied:
+        typer.echo(f"{verb} apply migration {migration.number:04d} {migration.name}")
+    for name in new:
+        typer.echo(f"{verb} create the table of cube {name}")
+    typer.echo(f"{len(cubes)} cubes configured" + ("" if topics or applied or new else "; nothing to do"))
