@@ -18,6 +18,8 @@ EVERYWHERE: Final = frozenset(
     {
         *("schema_migrations", "schema_leases", "stream_watermarks", "stream_coverage", "erasures"),
         *("catalogue_loads", *map(stored_in, CATALOGUE_TABLES)),
+        # Each replica prices its own rows by a dictionary of its own.
+        *("repricing_runs", "repricing_prices"),
     }
 )
 """Tables that every node has whole; all others are sharded."""

@@ -93,15 +93,24 @@ class World:
                 self.store.command(f"TRUNCATE TABLE {name}")
         self._next_offset = 0
 
-    def put(self, events: Sequence[UsageEvent], pricer: Catalogue | None = None, *, ledger: bool = True) -> int:
-        """Store events as one record of partition 0, priced by `pricer`; returns the record's offset."""
+    def put(
+        self,
+        events: Sequence[UsageEvent],
+        pricer: Catalogue | None = None,
+        *,
+        ledger: bool = True,
+        epoch: str = EPOCH,
+        offset: int | None = None,
+        age_s: int = 0,
+    ) -> int:
+        """Store events as one record of partition 0, priced by `pricer`, `age_s` ago; returns the record's offset."""
         table = table_from_events(events)
         rows = table.num_rows
         block = Block(table, np.zeros(rows, np.int32), (rows,), ((),))
         if pricer is not None:
             block = with_computed_costs(block, pricer)
-        offset, now_ms = self._next_offset, int(time.time() * 1000)
-        self._next_offset += 1
+        offset, now_ms = self._next_offset if offset is None else offset, int(time.time() * 1000) - age_s * 1000
+        self._next_offset = offset + 1
         instant = pa.timestamp("ms", "UTC")
         table = block.table
         for name, column in {
@@ -115,15 +124,16 @@ class World:
             table = table.append_column(name, column)
         self.store.insert("events", table)
         if ledger:
-            self.put_ledger(offset, rows)
+            self.put_ledger(offset, rows, epoch, age_s)
         return offset
 
-    def put_ledger(self, offset: int, events: int) -> None:
+    def put_ledger(self, offset: int, events: int, epoch: str = EPOCH, age_s: int = 0) -> None:
         """Say in the ledger that a record is stored."""
+        then = f"now64(3) - INTERVAL {age_s} SECOND"
         self.store.command(
             "INSERT INTO ingest_ledger (topic, epoch, partition, offset, appended_at, producer_id, events, admitted, "
-            f"stored_events, duplicate_events, rejected_events, recorded_at) VALUES ('{topics.USAGE}', '{EPOCH}', 0, "
-            f"{offset}, now64(3), '', {events}, true, {events}, 0, 0, now64(3))"
+            f"stored_events, duplicate_events, rejected_events, recorded_at) VALUES ('{topics.USAGE}', '{epoch}', 0, "
+            f"{offset}, {then}, '', {events}, true, {events}, 0, 0, {then})"
         )
 
     def roll_up(self, cubes: Sequence[Cube] = CUBES, version: int = 1) -> None:

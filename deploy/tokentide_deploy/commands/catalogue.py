@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from tokentide_schemas.catalogue import Catalogue
+from tokentide_deploy.store_access import configured_paths, load_or_exit, opened_store, show_rows
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -61,7 +59,7 @@ def list_models(paths: Paths = None, format_: Format = "table") -> None:
 
     rows = load_or_exit(configured_paths(paths)).model_rows()
     columns = ("id", "author", "open_weights", "origin_group", "size_class", "reasoning", "release_date")
-    show([{name: row[name] for name in columns} for row in rows], format_, Console())
+    show_rows([{name: row[name] for name in columns} for row in rows], format_, Console())
 
 
 @app.command()
@@ -74,9 +72,9 @@ def load(paths: Paths = None, data_dir: DataDir = None, clickhouse: ClickHouse =
 
     files = configured_paths(paths)
     catalogue = load_or_exit(files)
-    store = open_store(data_dir, clickhouse)
-    done = load_into_store(store, catalogue, files, int(time.time() * 1000))
-    learnt = learn_names(store, catalogue)
+    with opened_store(data_dir, clickhouse) as store:
+        done = load_into_store(store, catalogue, files, int(time.time() * 1000))
+        learnt = learn_names(store, catalogue)
     state = "loaded" if done.is_new else "is already in the store"
     typer.echo(f"catalogue {done.version} {state}: {done.models} models, {done.prices} prices; {_files(files)}")
     if learnt:
@@ -89,65 +87,13 @@ def unknown(data_dir: DataDir = None, clickhouse: ClickHouse = None, format_: Fo
     from rich.console import Console
 
     names = ("model", "requests", "tokens", "first_day", "last_day")
-    rows = open_store(data_dir, clickhouse).rows(UNKNOWN_SQL)
+    with opened_store(data_dir, clickhouse) as store:
+        rows = store.rows(UNKNOWN_SQL)
     if not rows and format_ == "table":
         typer.echo("every model in the traffic is in the catalogue")
         return
-    show([dict(zip(names, row, strict=True)) for row in rows], format_, Console())
-
-
-def open_store(data_dir: Path | None, clickhouse: str | None) -> Any:
-    """The store of `clickhouse` (a URL), else of the stack on `data_dir`, as the one who may write."""
-    from tokentide_deploy.clickhouse_client import find_account
-    from tokentide_sinks.store import Store
-
-    return Store(find_account(data_dir, clickhouse, "writer").url)
-
-
-def configured_paths(paths: list[Path] | None) -> tuple[Path, ...]:
-    """`paths`, else those of the setting."""
-    from tokentide_schemas.settings import CatalogueSettings, load_settings
-
-    return tuple(paths) if paths else load_settings(CatalogueSettings).catalogue_paths
-
-
-def load_or_exit(paths: tuple[Path, ...]) -> Catalogue:
-    """The catalogue; with wrong files every problem is printed and the command ends with status 1."""
-    from tokentide_schemas.catalogue import CatalogueError, load_catalogue
-
-    try:
-        return load_catalogue(paths)
-    except CatalogueError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+    show_rows([dict(zip(names, row, strict=True)) for row in rows], format_, Console())
 
 
 def _files(paths: tuple[Path, ...]) -> str:
     return "shipped files" + "".join(f" + {path}" for path in paths)
-
-
-def show(rows: list[dict[str, Any]], format_: str, console: Any) -> None:
-    """Print rows as a table, or as one JSON array. Raises typer.BadParameter for another format."""
-    from rich.table import Table
-
-    if format_ == "json":
-        typer.echo(json.dumps(rows, default=str))
-        return
-    if format_ != "table":
-        raise typer.BadParameter("give table or json", param_hint="--format")
-    table = Table()
-    for name, value in rows[0].items() if rows else ():
-        table.add_column(name, justify="right" if isinstance(value, int) and not isinstance(value, bool) else "left")
-    for row in rows:
-        table.add_row(*(_text(value) for value in row.values()))
-    if not console.is_terminal:
-        console.width = max(console.width, 200)
-    console.print(table)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return str(value)
