@@ -106,9 +106,9 @@ class PartitionLog:
         self._append(records)
 
     def repeat(self, which: int) -> None:
-        """An old flush once more."""
+        """An old flush once more; -1 is the last."""
         if self.flushes:
-            self._append(self.flushes[which % len(self.flushes)])
+            self._append(self.flushes[max(which, -len(self.flushes))])
 
     def _append(self, records: list[tuple[list[tuple[str, bytes]], bytes]]) -> None:
         for headers, value in records:
@@ -147,15 +147,15 @@ def random_logs(seed: int, lateness_s: int, idle_timeout_s: int) -> list[Partiti
     idle = draw.choice([None, *(log.number for log in logs[1:])])
     now_ms = START_MS + draw.choice([0, 50 * MINUTE_MS])
     for _ in range(draw.randint(3, 25)):
-        now_ms += draw.choice([0, 1_000, 20_000, MINUTE_MS, 3 * MINUTE_MS, 20 * MINUTE_MS, 70 * MINUTE_MS])
+        now_ms += draw.choice([0, 0, 1_000, 1_000, 20_000, MINUTE_MS, 3 * MINUTE_MS, 70 * MINUTE_MS])
         for log in logs:
             silent = log.number == idle and draw.random() < 0.8
             for _ in range(0 if silent else draw.randint(0, 4)):
                 log.count(_event(draw, now_ms))
             if draw.random() < 0.8:
                 log.flush(now_ms)
-            if draw.random() < 0.2:
-                log.repeat(draw.randrange(100))
+            if draw.random() < 0.3:
+                log.repeat(-1 - draw.randrange(4))
     end_ms = now_ms + 4 * 3_600_000
     for log in logs:
         if log.number != idle:
@@ -167,7 +167,10 @@ def random_logs(seed: int, lateness_s: int, idle_timeout_s: int) -> list[Partiti
 
 
 def _event(draw: random.Random, now_ms: int) -> Event:
-    age_ms = draw.choice([0, 0, 500, 30_000, MINUTE_MS, 4 * MINUTE_MS, 90 * MINUTE_MS, 300 * MINUTE_MS])
+    age_ms = draw.choice([0, 0, 0, 500, 30_000, MINUTE_MS, 4 * MINUTE_MS, 90 * MINUTE_MS, 300 * MINUTE_MS])
+    if draw.random() < 0.7:
+        # Most events share a group: only there do versions of a row differ.
+        return Event(now_ms - age_ms, MODELS[0], PROVIDERS[0], CATEGORIES[0], "ok", 1_000, 5)
     return Event(
         now_ms - age_ms,
         draw.choice(MODELS),
