@@ -1,4 +1,4 @@
-"""`python -m tokentide_sinks events|rollups`: one sink process."""
+"""`python -m tokentide_sinks events|rollups|maintenance`: one sink process."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import threading
 from typing import Any
 
 from tokentide_schemas.catalogue import CatalogueError
+from tokentide_schemas.cube_file import CubeFileError
 from tokentide_schemas.settings import load_settings, write_json_atomically
 from tokentide_sinks.events_sink import EventsSink
 from tokentide_sinks.kafka import TopicError
 from tokentide_sinks.limits import EXIT_STOPPED_BY_LIMIT, RefusalLimitError
+from tokentide_sinks.maintenance import Maintenance
 from tokentide_sinks.rollups_sink import RollupsSink
 from tokentide_sinks.settings import SinkSettings
 from tokentide_sinks.store import Store, StoreMisconfiguredError
 
-SINKS = {"events": EventsSink, "rollups": RollupsSink}
+SINKS = {"events": EventsSink, "rollups": RollupsSink, "maintenance": Maintenance}
 
 
 def main(arguments: list[str]) -> int:
@@ -44,7 +46,7 @@ def main(arguments: list[str]) -> int:
     try:
         store = Store(settings.clickhouse_url)
         SINKS[arguments[0]](settings, store, stop).run(on_ready, on_tick)
-    except (TopicError, StoreMisconfiguredError, CatalogueError) as error:
+    except (TopicError, StoreMisconfiguredError, CatalogueError, CubeFileError) as error:
         sys.stderr.write(f"tokentide {arguments[0]} sink: {error}\n")
         return 1
     except RefusalLimitError as error:

@@ -113,14 +113,20 @@ def recompute(
 
     Costs that a producer reported stay. Running it again changes nothing, and finishes a run that was cut off.
     """
+    from tokentide_schemas.cube_file import CubeFileError, load_cubes
+    from tokentide_schemas.settings import CubeSettings, load_settings
     from tokentide_sinks.repricing import Repricer, RepricingError
 
     if dry_run:
         _show(_check(since, until, provider, model, catalogue, data_dir, clickhouse), "table")
         return
     found = load_or_exit(configured_paths(catalogue))
+    try:
+        cubes = load_cubes(load_settings(CubeSettings).cubes_file)
+    except CubeFileError as error:
+        raise DeployError(f"{error}") from error
     with opened_store(data_dir, clickhouse) as store:
-        repricer = Repricer(store, found, allowed_lateness_s=allowed_lateness_s, say=_say)
+        repricer = Repricer(store, found, cubes=cubes, allowed_lateness_s=allowed_lateness_s, say=_say)
         try:
             done = repricer.recompute(_instant(since), _instant(until) if until else None, provider, model)
         except RepricingError as error:
