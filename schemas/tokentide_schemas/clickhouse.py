@@ -14,8 +14,12 @@ from tokentide_schemas.catalogue_tables import (
 from tokentide_schemas.cubes import TOTAL_TOKENS_SQL, Cube, stored_cubes
 from tokentide_schemas.dead_letter_tables import DEAD_LETTER_STATEMENTS
 from tokentide_schemas.dimensions import DERIVED, dimension_type
+from tokentide_schemas.erasure_tables import ERASURES
 from tokentide_schemas.event import COLUMNS, TOKEN_BUCKETS
+from tokentide_schemas.published import published_statements
+from tokentide_schemas.repricing_tables import repricing_statements
 from tokentide_schemas.share_tables import share_statements
+from tokentide_schemas.user_tables import user_statements
 
 DEDUPLICATION_WINDOW: Final = 10_000
 """Insert tokens that a table remembers: hours at an insert a second, where a retry comes within seconds."""
@@ -41,7 +45,7 @@ def events_table() -> str:
 {columns}
 )
 ENGINE = ReplacingMergeTree
-PARTITION BY toMonday(occurred_at)
+PARTITION BY toDate(occurred_at)
 ORDER BY (occurred_at, event_id)
 SETTINGS non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}"""
 
@@ -107,6 +111,7 @@ LEDGER: Final = f"""CREATE TABLE IF NOT EXISTS ingest_ledger
     producer_sequence Nullable(UInt64) CODEC(ZSTD(1)),
     events UInt32 CODEC(ZSTD(1)),
     admitted Bool CODEC(ZSTD(1)),
+    oldest_occurred_at DateTime64(3, 'UTC') CODEC(ZSTD(1)),
     stored_events UInt32 CODEC(ZSTD(1)),
     duplicate_events UInt32 CODEC(ZSTD(1)),
     rejected_events UInt32 CODEC(ZSTD(1)),
@@ -187,11 +192,15 @@ def base_statements() -> list[str]:
         events_table(),
         LEDGER,
         *DEAD_LETTER_STATEMENTS,
+        ERASURES,
         WATERMARKS,
         COVERAGE,
         SAMPLES,
         *catalogue_statements(),
+        *repricing_statements(),
+        *user_statements(),
         USAGE_VIEW,
+        *published_statements(),
     ]
 
 

@@ -513,6 +513,120 @@ SELECT
     dictGet('countries', 'continent', tuple(toString(country))) AS continent
 FROM events
 ;
+CREATE OR REPLACE VIEW published_models_by_day AS
+SELECT
+    day,
+    if(place <= folded, '__other__', label) AS model,
+    uniqExactMerge(user_set) AS users,
+    sum(group_requests) AS requests,
+    sum(group_tokens) AS total_tokens
+FROM
+(
+    SELECT
+        *,
+        minIf(place, running_users >= 10 AND place >= greatest(2, small_groups))
+            OVER (PARTITION BY day) AS first_enough,
+        if(small_groups = 0, 0, first_enough) AS folded
+    FROM
+    (
+        SELECT
+            *,
+            row_number() OVER (PARTITION BY day ORDER BY known_users, label ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS place,
+            uniqExactMerge(user_set) OVER (PARTITION BY day ORDER BY known_users, label ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS running_users,
+            countIf(known_users < 10) OVER (PARTITION BY day) AS small_groups
+        FROM
+        (
+            SELECT
+                toDate(occurred_at) AS day,
+                toString(model) AS label,
+                uniqExactStateIf(user_hash, user_hash != toFixedString('', 16)) AS user_set,
+                uniqExactIf(user_hash, user_hash != toFixedString('', 16)) AS known_users,
+                count() AS group_requests,
+                sum((toUInt64(input_uncached_tokens) + toUInt64(input_cache_read_tokens) + toUInt64(input_cache_write_tokens) + toUInt64(output_tokens) + toUInt64(output_reasoning_tokens) + toUInt64(audio_tokens) + toUInt64(image_tokens))) AS group_tokens
+            FROM events
+            GROUP BY day, label
+        )
+    )
+)
+WHERE small_groups = 0 OR folded > 0
+GROUP BY day, model
+;
+CREATE OR REPLACE VIEW published_categories_by_week AS
+SELECT
+    week,
+    if(place <= folded, '__other__', label) AS category,
+    uniqExactMerge(user_set) AS users,
+    sum(group_requests) AS requests,
+    sum(group_tokens) AS total_tokens
+FROM
+(
+    SELECT
+        *,
+        minIf(place, running_users >= 10 AND place >= greatest(2, small_groups))
+            OVER (PARTITION BY week) AS first_enough,
+        if(small_groups = 0, 0, first_enough) AS folded
+    FROM
+    (
+        SELECT
+            *,
+            row_number() OVER (PARTITION BY week ORDER BY known_users, label ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS place,
+            uniqExactMerge(user_set) OVER (PARTITION BY week ORDER BY known_users, label ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS running_users,
+            countIf(known_users < 10) OVER (PARTITION BY week) AS small_groups
+        FROM
+        (
+            SELECT
+                toMonday(occurred_at) AS week,
+                toString(category) AS label,
+                uniqExactStateIf(user_hash, user_hash != toFixedString('', 16)) AS user_set,
+                uniqExactIf(user_hash, user_hash != toFixedString('', 16)) AS known_users,
+                count() AS group_requests,
+                sum((toUInt64(input_uncached_tokens) + toUInt64(input_cache_read_tokens) + toUInt64(input_cache_write_tokens) + toUInt64(output_tokens) + toUInt64(output_reasoning_tokens) + toUInt64(audio_tokens) + toUInt64(image_tokens))) AS group_tokens
+            FROM events
+            GROUP BY week, label
+        )
+    )
+)
+WHERE small_groups = 0 OR folded > 0
+GROUP BY week, category
+;
+CREATE OR REPLACE VIEW published_countries_by_month AS
+SELECT
+    month,
+    if(place <= folded, '__other__', label) AS country,
+    uniqExactMerge(user_set) AS users,
+    sum(group_requests) AS requests,
+    sum(group_tokens) AS total_tokens
+FROM
+(
+    SELECT
+        *,
+        minIf(place, running_users >= 10 AND place >= greatest(2, small_groups))
+            OVER (PARTITION BY month) AS first_enough,
+        if(small_groups = 0, 0, first_enough) AS folded
+    FROM
+    (
+        SELECT
+            *,
+            row_number() OVER (PARTITION BY month ORDER BY known_users, label ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS place,
+            uniqExactMerge(user_set) OVER (PARTITION BY month ORDER BY known_users, label ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS running_users,
+            countIf(known_users < 10) OVER (PARTITION BY month) AS small_groups
+        FROM
+        (
+            SELECT
+                toStartOfMonth(occurred_at) AS month,
+                toString(country) AS label,
+                uniqExactStateIf(user_hash, user_hash != toFixedString('', 16)) AS user_set,
+                uniqExactIf(user_hash, user_hash != toFixedString('', 16)) AS known_users,
+                count() AS group_requests,
+                sum((toUInt64(input_uncached_tokens) + toUInt64(input_cache_read_tokens) + toUInt64(input_cache_write_tokens) + toUInt64(output_tokens) + toUInt64(output_reasoning_tokens) + toUInt64(audio_tokens) + toUInt64(image_tokens))) AS group_tokens
+            FROM events
+            GROUP BY month, label
+        )
+    )
+)
+WHERE small_groups = 0 OR folded > 0
+GROUP BY month, country
+;
 CREATE TABLE IF NOT EXISTS rollup_model_partials
 (
     window_start DateTime('UTC') CODEC(Delta, ZSTD(1)),
