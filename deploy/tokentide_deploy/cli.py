@@ -20,6 +20,7 @@ COMMANDS = {
     "prices": "Compare stored costs with the catalogue's prices, and correct them.",
     "replay": "Send a trace file (CSV or JSON lines) as usage events.",
     "verify": "Prove that every event is accounted for and every rollup is right.",
+    "dlq": "Dead letters: list, show, replay after a fix, discard.",
     "migrate": "Bring topics, tables and the configured cubes to this version.",
     "retention": "How long rows are kept, and what that comes to.",
     "forget": "Remove one user's rows from the raw tables.",

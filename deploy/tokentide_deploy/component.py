@@ -24,7 +24,8 @@ class ComponentSpec:
     """A child process that is to run as long as the stack does.
 
     `is_ready` is asked repeatedly after every start; it must answer within about two seconds and not raise.
-    `before_start` runs before every start (for example to remove the last run's ready file).
+    `before_start` runs before every start (for example to remove the last run's ready file). `final_exits`: exit
+    statuses by which the component says that starting it again is no use.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ComponentSpec:
     stop_timeout_s: float = 20.0
     restart: RestartPolicy = field(default_factory=RestartPolicy)
     before_start: Callable[[], None] | None = None
+    final_exits: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -145,6 +145,9 @@ class Supervisor:
         """Why a component was given up, with the end of its log."""
         component = self.components[name]
         how = [one.how for one in self.restarts if one.component == name]
+        status = component.process.returncode if component.process else None
+        if status in component.spec.final_exits:
+            return f"{name} stopped by itself:\n{log_files.last_lines(component.spec.log_file)}"
         return (
             f"{name} failed {len(component.crash_times_s)} times and was given up (last: {how[-1] if how else '?'}). "
             f"The end of {component.spec.log_file}:\n{log_files.last_lines(component.spec.log_file)}"
@@ -154,7 +157,8 @@ class Supervisor:
         spec, process = component.spec, component.process
         if component.state in (ComponentState.STARTING, ComponentState.READY):
             if process is None or process.poll() is not None:
-                self._crashed(component, child_process.describe_exit(process.returncode if process else 1))
+                status = process.returncode if process else 1
+                self._crashed(component, child_process.describe_exit(status), is_final=status in spec.final_exits)
             elif component.state is ComponentState.STARTING:
                 if spec.is_ready():
                     component.ready_after_s = self._clock() - component.started_s
@@ -181,13 +185,17 @@ class Supervisor:
         logger.info("%s started as pid %d", spec.name, component.process.pid)
         self._set_state(component, ComponentState.STARTING)
 
-    def _crashed(self, component: Component, how: str) -> None:
+    def _crashed(self, component: Component, how: str, is_final: bool = False) -> None:
         spec, now_s = component.spec, self._clock()
         component.crash_times_s.append(now_s)
-        decision = spec.restart.decide(component.crash_times_s, now_s)
+        decision = GiveUp(1, 0.0) if is_final else spec.restart.decide(component.crash_times_s, now_s)
         delay_s = 0.0 if isinstance(decision, GiveUp) else decision.delay_s
         self.restarts.append(Restart(spec.name, datetime.now(UTC), how, delay_s))
         end_of_log = log_files.last_lines(spec.log_file)
+        if is_final:
+            logger.error("%s: %s, which it gives when it needs somebody's decision:\n%s", spec.name, how, end_of_log)
+            self._set_state(component, ComponentState.FAILED)
+            return
         if isinstance(decision, GiveUp):
             logger.error(
                 "%s: %s; given up after %d crashes within %.0f s. The end of %s:\n%s",

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -211,3 +212,14 @@ def test_rotation_at_start_keeps_three_generations(tmp_path: Path) -> None:
         log_files.rotate(log, max_bytes=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.log.1", "a.log.2", "a.log.3"]
     assert (tmp_path / "a.log.1").read_text() == "run 4\n"
+
+
+def test_a_component_that_says_that_a_restart_is_no_use_is_given_up_at_once(
+    tmp_path: Path, made: list[Supervisor]
+) -> None:
+    one = replace(spec(tmp_path, "a", CRASHING), final_exits=frozenset({7}))
+    supervisor = Supervisor([one])
+    made.append(supervisor)
+    with pytest.raises(StartError, match=r"a stopped by itself:[\s|]+the reason is here"):
+        supervisor.start()
+    assert supervisor.components["a"].restarts == 0

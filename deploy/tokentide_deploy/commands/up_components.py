@@ -4,7 +4,7 @@ import http.client
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tokentide_deploy.commands.up_steps import prepare
 from tokentide_deploy.component import ComponentSpec, StepSpec, file_exists, remove_file
@@ -13,6 +13,7 @@ from tokentide_deploy.embedded_kafka import BrokerCommand, broker_is_ready
 from tokentide_deploy.errors import StartError
 from tokentide_deploy.ports import HOST
 from tokentide_deploy.stack_state import ClickHouseAccount, StackAddresses
+from tokentide_sinks.limits import EXIT_STOPPED_BY_LIMIT
 
 _EXTERNAL_TIMEOUT_S = 30.0
 _POLL_S = 0.5
@@ -40,7 +41,7 @@ def components(plan: StackPlan) -> list[ComponentSpec | StepSpec]:
     parts += [
         _module(plan, "stream", "tokentide_stream"),
         _module(plan, "shares", "tokentide_stream.shares"),
-        _module(plan, "events-sink", "tokentide_sinks", "events"),
+        replace(_module(plan, "events-sink", "tokentide_sinks", "events"), final_exits=frozenset({EXIT_STOPPED_BY_LIMIT})),
         _module(plan, "rollups-sink", "tokentide_sinks", "rollups"),
     ]
     if plan.simulated_events_per_s is not None:
