@@ -13,9 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from tokentide_deploy.data_dir import default_data_dir
+from tokentide_deploy.errors import DeployError
 from tokentide_deploy.stack_state import load_stack
 from tokentide_deploy.verify.accounts import Report
 from tokentide_deploy.verify.run import Verifier
+from tokentide_schemas.cube_file import CubeFileError, load_cubes
 from tokentide_sinks.kafka import TopicError
 from tokentide_sinks.store import Store, StoreError
 
@@ -25,6 +27,9 @@ def command(
     kafka: Annotated[str | None, typer.Option(help="Kafka, host:port, instead of the stack's.")] = None,
     clickhouse: Annotated[str | None, typer.Option(help="ClickHouse URL instead of the stack's.")] = None,
     wait_s: Annotated[float, typer.Option(help="Longest wait for the pipeline to catch up, seconds.")] = 60.0,
+    cubes_file: Annotated[
+        Path | None, typer.Option(envvar="TOKENTIDE_CUBES_FILE", help="TOML file with cubes of your own.")
+    ] = None,
     format_: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
 ) -> None:
     """Prove that every record of the usage topic is accounted for and that rollups equal their raw events.
@@ -39,8 +44,12 @@ def command(
         raise typer.BadParameter("give table or json", param_hint="--format")
     messages = Console(stderr=True)
     try:
+        cubes = load_cubes(cubes_file)
+    except CubeFileError as error:
+        raise DeployError(str(error)) from error
+    try:
         report = Verifier(
-            kafka, Store(clickhouse), wait_s=wait_s, say=lambda line: messages.print(f"[dim]{line} ...[/]")
+            kafka, Store(clickhouse), wait_s=wait_s, cubes=cubes, say=lambda line: messages.print(f"[dim]{line} ...[/]")
         ).run()
     except (TopicError, StoreError) as error:
         messages.print(f"[red]verify cannot ask:[/] {error}")
