@@ -96,6 +96,7 @@ class Campaign:
         self._events_per_s = events_per_s
         self._active: list[_Injected] = []
         self._progress_at_s = 0.0
+        self._store = self.fleet.store(timeout_s=3)
         self.outcome = Outcome(seed, {})
 
     def run(self, faults: int) -> Outcome:
@@ -155,6 +156,7 @@ class Campaign:
         running = kind.begin()
         if running is None:
             return None
+        self._note(f"begins: {kind.name} for up to {running.lasts_s:.1f} s")
         self._active.append(_Injected(kind.name, running, now_s + running.lasts_s))
         self.outcome.tallies.setdefault(kind.name, Tally()).count += 1
         return kind.name
@@ -166,18 +168,29 @@ class Campaign:
             if one.ended_at_s is None and (now_s >= one.ends_at_s or one.running.is_over()):
                 one.running.end()
                 one.ended_at_s, one.ended_at_ms = now_s, int(time.time() * 1000)
+                self._note(f"ended: {one.kind}")
         waiting = [one for one in self._active if one.ended_at_s is not None]
         if waiting and now_s - self._progress_at_s >= PROGRESS_EVERY_S:
             self._progress_at_s = now_s
-            reached_ms = progress_ms(self.fleet.store())
+            # Never wait for a store that is itself stopped: the tick that would wake it is this one.
+            is_up = self.fleet.members["store"].is_alive and not self.fleet.members["store"].stopped
+            reached_ms = progress_ms(self._store) if is_up else 0
             for one in waiting:
                 assert one.ended_at_s is not None
                 if reached_ms >= one.ended_at_ms:
                     self._active.remove(one)
+                    self._note(f"recovered: {one.kind}")
                     self.outcome.tallies[one.kind].recoveries_s.append(time.monotonic() - one.ended_at_s)
                 elif now_s - one.ended_at_s > RECOVERY_LIMIT_S:
                     raise AssertionError(f"no recovery from {one.kind!r} within {RECOVERY_LIMIT_S:g} s")
         time.sleep(TICK_S)
+
+    def _note(self, text: str) -> None:
+        """A line for whoever has to find out later what happened when; times as in the logs."""
+        now = time.time()
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(now))
+        with (self._folder / "journal.log").open("a") as journal:
+            journal.write(f"{stamp},{int(now * 1000) % 1000:03d} {text}\n")
 
     def _heal(self) -> None:
         for one in self._active:

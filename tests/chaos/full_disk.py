@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from pathlib import Path
 
 BALLAST = "ballast"
-LEFT_BYTES = 64 * 1024
+PIECES_BYTES = (256 << 20, 16 << 20, 1 << 20, 32 << 10)
 
 
 class SmallDisk:
@@ -25,12 +26,14 @@ class SmallDisk:
         self.is_available, self.why_not = answer.returncode == 0, answer.stderr.strip()
 
     def fill(self) -> None:
-        """Leave a few KiB."""
-        space = os.statvfs(self.folder)
-        free_bytes = space.f_bavail * space.f_frsize - LEFT_BYTES
-        if free_bytes > 0:
-            with (self.folder / BALLAST).open("wb") as ballast:
-                os.posix_fallocate(ballast.fileno(), 0, free_bytes)
+        """Take all space but a few KiB, while the store takes and frees some, too."""
+        with (self.folder / BALLAST).open("wb") as ballast:
+            end = 0
+            for piece_bytes in PIECES_BYTES:
+                with contextlib.suppress(OSError):
+                    while True:
+                        os.posix_fallocate(ballast.fileno(), end, piece_bytes)
+                        end += piece_bytes
 
     def free(self) -> None:
         """Give the space back."""

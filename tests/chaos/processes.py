@@ -157,9 +157,9 @@ class Fleet:
         """What clients bootstrap from; the broker advertises the same."""
         return f"{HOST}:{self.kafka_proxy.port}"
 
-    def store(self) -> Store:
+    def store(self, timeout_s: int = 120) -> Store:
         """A connection that bypasses the proxy."""
-        return Store(self.account.url)
+        return Store(self.account.url, timeout_s)
 
     def start(self, workers: int = 1, events_sinks: int = 1, rollups_sinks: int = 1) -> None:
         """Start everything and wait until it is ready."""
