@@ -95,10 +95,12 @@ class Supervisor:
         Raises StartError (with the last log lines) when one is given up or not ready in time, StartInterruptedError
         when `should_stop` turns true, and whatever a step raises. What was started stays running: call `stop`.
         """
+        starting: list[Component] = []
         for part in self._parts:
             if self._should_stop():
                 raise StartInterruptedError
             if isinstance(part, StepSpec):
+                self._wait_until_ready(starting)
                 begin_s = self._clock()
                 part.run()
                 self.steps_done[part.name] = self._clock() - begin_s
@@ -107,17 +109,22 @@ class Supervisor:
             component = self.components[part.name]
             log_files.rotate(part.log_file)
             self._spawn(component)
-            self._wait_until_ready(component)
+            starting.append(component)
+            if not part.starts_with_next:
+                self._wait_until_ready(starting)
+        self._wait_until_ready(starting)
 
-    def _wait_until_ready(self, component: Component) -> None:
-        while True:
+    def _wait_until_ready(self, starting: list[Component]) -> None:
+        """Wait for all of them, then empty the list."""
+        while starting:
             if self._should_stop():
                 raise StartInterruptedError
             # The earlier ones are looked after too: Kafka may crash while the store starts.
             self.tick()
             if self.failed:
                 raise StartError("\n".join(self.describe_failure(name) for name in self.failed))
-            if component.state is ComponentState.READY:
+            if all(component.state is ComponentState.READY for component in starting):
+                starting.clear()
                 return
             time.sleep(_POLL_S)
 

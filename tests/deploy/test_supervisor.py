@@ -223,3 +223,28 @@ def test_a_component_that_says_that_a_restart_is_no_use_is_given_up_at_once(
     with pytest.raises(StartError, match=r"a stopped by itself:[\s|]+the reason is here"):
         supervisor.start()
     assert supervisor.components["a"].restarts == 0
+
+
+# Ready only once its neighbour has started: waiting for it first would never end.
+NEEDS_NEIGHBOUR = """
+import pathlib, sys, time
+ready, diary, name = sys.argv[1:]
+while not pathlib.Path(diary).exists() or "second started" not in pathlib.Path(diary).read_text(): time.sleep(0.02)
+pathlib.Path(ready).write_text("{}")
+while True: time.sleep(60)
+"""
+
+
+def test_components_that_do_not_need_each_other_start_at_once_and_a_step_waits_for_both(
+    tmp_path: Path, made: list[Supervisor]
+) -> None:
+    ready_at_step: list[bool] = []
+    first = replace(spec(tmp_path, "first", NEEDS_NEIGHBOUR), starts_with_next=True)
+    second = replace(spec(tmp_path, "second"), starts_with_next=True)
+    files = [tmp_path / "first.ready", tmp_path / "second.ready"]
+    step = StepSpec("step", lambda: ready_at_step.extend(file.exists() for file in files))
+    supervisor = Supervisor([first, second, step])
+    made.append(supervisor)
+    supervisor.start()
+    assert ready_at_step == [True, True]
+    supervisor.stop()

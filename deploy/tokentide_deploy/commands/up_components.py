@@ -41,8 +41,11 @@ def components(plan: StackPlan) -> list[ComponentSpec | StepSpec]:
     parts += [
         _module(plan, "stream", "tokentide_stream"),
         _module(plan, "shares", "tokentide_stream.shares"),
-        replace(_module(plan, "events-sink", "tokentide_sinks", "events"), final_exits=frozenset({EXIT_STOPPED_BY_LIMIT})),
+        replace(
+            _module(plan, "events-sink", "tokentide_sinks", "events"), final_exits=frozenset({EXIT_STOPPED_BY_LIMIT})
+        ),
         _module(plan, "rollups-sink", "tokentide_sinks", "rollups"),
+        _module(plan, "maintenance", "tokentide_sinks", "maintenance"),
     ]
     if plan.simulated_events_per_s is not None:
         rate = f"{plan.simulated_events_per_s:g}"
@@ -63,6 +66,7 @@ def _kafka(plan: StackPlan) -> ComponentSpec | StepSpec:
         is_ready=lambda: broker_is_ready(servers, cluster_id),
         ready_timeout_s=120.0,
         stop_timeout_s=30.0,
+        starts_with_next=True,
     )
 
 
@@ -95,6 +99,8 @@ def _module(plan: StackPlan, name: str, module: str, *arguments: str) -> Compone
         log_file=plan.data_dir.log_file(name),
         is_ready=file_exists(ready_file),
         before_start=remove_file(ready_file),
+        # They meet only through Kafka and the store, which are up by now.
+        starts_with_next=True,
     )
 
 
