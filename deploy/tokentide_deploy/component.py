@@ -25,8 +25,8 @@ class ComponentSpec:
 
     `is_ready` is asked repeatedly after every start; it must answer within about two seconds and not raise.
     `before_start` runs before every start (for example to remove the last run's ready file). `final_exits`: exit
-    statuses by which the component says that starting it again is no use. `starts_with_next`: the next one does not need
-    this one, so both start at once; a step and the end of the start wait for all.
+    statuses by which the component says that starting it again is no use. `starts_with_next`: the next one does not
+    need this one, so both start at once; a step and the end of the start wait for all.
     """
 
     name: str
