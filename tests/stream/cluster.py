@@ -192,9 +192,13 @@ class Cluster:
         partition %= len(self.broker.world.partitions)
         member = self.members[index]
         if kind == "read":
-            await self.survive(index, member.read(partition, amount + 1), amount)
+            owner = self.members.index(self.broker.owner[partition])
+            await self.survive(owner, self.members[owner].read(partition, amount // 2 + 1), amount)
+        elif kind == "read on":
+            # Often not the owner: one that hung, or one that has never had the partition.
+            await self.survive(index, member.read(partition, amount // 2 + 1), amount)
         elif kind == "tick":
-            self.now_s += (0.5, EMIT_INTERVAL_S, CHECKPOINT_INTERVAL_S)[amount % 3]
+            self.now_s += (0.5, EMIT_INTERVAL_S, CHECKPOINT_INTERVAL_S, CHECKPOINT_INTERVAL_S)[amount % 4]
             await self.survive(index, member.worker.step(), amount)
         elif kind == "finish":
             await self.survive(index, member.worker.finish(), amount)

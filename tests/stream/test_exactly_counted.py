@@ -18,8 +18,8 @@ from tokentide_stream.partition import Changes, PartitionState
 KINDS = {
     "apply": 3,
     "flush": 2,
-    "checkpoint": 2,
-    "crash": 1,
+    "checkpoint": 3,
+    "crash": 2,
     "crash in flush": 1,
     "read again": 1,
     "read twice": 1,
@@ -29,6 +29,7 @@ KINDS = {
 }
 STEPS = st.lists(
     st.tuples(st.sampled_from([kind for kind, weight in KINDS.items() for _ in range(weight)]), st.integers(0, 4)),
+    min_size=4,
     max_size=14,
 )
 
@@ -81,7 +82,7 @@ class Simulation:
 
     def step(self, kind: str, amount: int) -> None:
         if kind == "apply":
-            self.apply(self.replica, amount + 1)
+            self.apply(self.replica, amount // 2 + 1)
         elif kind == "flush":
             self.flush(self.replica)
         elif kind == "checkpoint":

@@ -19,9 +19,9 @@ from tokentide_schemas.cubes import MEASURE_NAMES, Cube
 from tokentide_schemas.rollups import HEADER_KIND, KIND_PARTIALS, KIND_PROGRESS, Progress, decode_partials
 
 BY_NAME = {cube.name: cube for cube in CUBES}
-KINDS = ("read", "read", "read", "tick", "tick", "finish", "fuse", "fuse", "kill", "move", "steal")
+KINDS = ("read", "read", "read", "read on", "tick", "tick", "finish", "fuse", "fuse", "kill", "move", "steal")
 STEPS = st.lists(
-    st.tuples(st.sampled_from(KINDS), st.integers(0, 1), st.integers(0, 1), st.integers(0, 7)), max_size=20
+    st.tuples(st.sampled_from(KINDS), st.integers(0, 1), st.integers(0, 1), st.integers(0, 7)), min_size=6, max_size=24
 )
 
 
