@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import datetime as dt
 import logging
 import os
 import threading
@@ -26,7 +27,7 @@ from uuid import UUID
 
 from tokentide_producers.batcher import Batch, Batcher
 from tokentide_producers.event_ids import EventIds
-from tokentide_producers.hashing import IdentifierHasher
+from tokentide_producers.hash_keys import HashKeyRing
 from tokentide_producers.outcomes import ACCEPTED, DropReason, EmitResult
 from tokentide_producers.outgoing import OutgoingEnvelope
 from tokentide_producers.row_encoding import encode_rows
@@ -94,7 +95,7 @@ class Emitter:
         self._on_drop = on_drop
         self._resolve_model = resolve_model
         self._extra_kafka_config = extra_kafka_config
-        self._hasher: IdentifierHasher | None = None
+        self._keys: HashKeyRing | None = None
         self._start_incarnation()
         _living.add(self)
 
@@ -192,10 +193,16 @@ class Emitter:
         return self._ids.next(time.time_ns() // 1_000_000)
 
     def hash(self, identifier: str) -> bytes:
-        """The keyed hash of a user, session or API key. Raises ValueError when `settings.hash_key` is empty."""
-        if self._hasher is None:
-            self._hasher = IdentifierHasher(self.settings.hash_key.get_secret_value())
-        return self._hasher(identifier)
+        """The keyed hash of a user, session or API key, under the key that is valid now.
+
+        Raises ValueError when neither `settings.hash_key` nor `settings.hash_keys` gives one.
+        """
+        if self._keys is None:
+            several = self.settings.hash_keys.get_secret_value()
+            self._keys = (
+                HashKeyRing.parse(several) if several else HashKeyRing.single(self.settings.hash_key.get_secret_value())
+            )
+        return self._keys.hash(identifier, dt.datetime.now(dt.UTC))
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until Kafka has acknowledged all events accepted so far; False when time is over or one was lost."""
