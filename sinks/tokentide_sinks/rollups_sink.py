@@ -153,8 +153,11 @@ class RollupsSink:
                 lag += max(0, end - entry.offset)
         return lag
 
-    def _on_assign(self, _consumer: Consumer, _assigned: list[TopicPartition]) -> None:
+    def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         self._assigned = True
+        consumer.assign(assigned)
+        # A partition that was paused when it was taken away comes back paused, and would then stand still for ever.
+        consumer.resume(assigned)
 
     def _on_revoke(self, _consumer: Consumer, revoked: list[TopicPartition]) -> None:
         # What waits may be inserted later all the same: rows are absolute. Only the commit must not happen.
