@@ -78,7 +78,7 @@ def rollup_view(cube: Cube, name: str) -> str:
     """The cube as analysts read it: one row for each window and group, over all partitions and segments.
 
     Windows before the cube was counted in every partition are left out: they would look complete and are not. A
-    bucket dimension comes with its estimate, the value to put into `quantileExactWeighted`.
+    bucket dimension comes with its estimate: `quantileExactWeighted(0.95)(estimate, toUInt64(requests))`.
     """
     keys = ", ".join(("window_start", *cube.dimensions))
     columns = [f"sum(p.{measure}) AS {measure}" for measure in cube.measures]
