@@ -7,13 +7,15 @@ import random
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import event as note
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.stream.builders import T0_MS, event, record
 from tests.stream.cluster import Broker, Cluster
-from tests.stream.oracle import account, plain
+from tests.stream.oracle import Logged, account, plain
 from tests.stream.replacing import ReplacingTable
-from tests.stream.worlds import CUBES, GROUPINGS, World, cases, worlds
+from tests.stream.worlds import CUBES, GROUPINGS, PartitionLog, World, cases, worlds
 
 from tokentide_schemas.cubes import MEASURE_NAMES, Cube
 from tokentide_schemas.rollups import HEADER_KIND, KIND_PARTIALS, KIND_PROGRESS, Progress, decode_partials
@@ -66,8 +68,13 @@ def test_what_workers_publish_equals_the_oracle_wherever_they_die(
         return cluster
 
     cluster = asyncio.run(live())
-    broker = cluster.broker
     note(f"crashes: {min(cluster.crashes, 3)}")
+    assert_equals_the_oracle(cluster.broker, order)
+
+
+def assert_equals_the_oracle(broker: Broker, order: int = 0) -> None:
+    """Rows in any order of arrival, progress reports, and what is left to deliver after a clean stop."""
+    world = broker.world
     for log in world.partitions:
         truth = account(log.facts, GROUPINGS, world.lateness_s)
         tables = {name: ReplacingTable() for name in BY_NAME}
@@ -86,3 +93,55 @@ def test_what_workers_publish_equals_the_oracle_wherever_they_die(
             # After a clean stop nothing is left to deliver again.
             assert broker.furthest_checkpoint(log.number) == log.records[-1].offset
             assert broker.committed.get(log.number, 0) == log.records[-1].offset + 1
+
+
+def small_log() -> PartitionLog:
+    """Four records, two of them the same envelope, each minute's window closed by the next."""
+    records, facts = [], []
+    for offset, minute, identity in ((0, 0, ("gw", 1)), (1, 1, None), (2, 5, ("gw", 1)), (3, 5, ("gw", 2))):
+        happened = event(T0_MS + minute * 60_000)
+        records.append(record(offset, happened, identity=identity))
+        producer, sequence = identity or (None, None)
+        facts.append(Logged(offset, happened["occurred_ms"], producer, sequence, (happened,)))
+    return PartitionLog(0, tuple(records), tuple(facts))
+
+
+@pytest.mark.parametrize("write_before_death", [False, True])
+@pytest.mark.parametrize("fuse", range(14))
+@pytest.mark.parametrize("generations", [1, 2])
+def test_a_checkpoint_may_be_cut_after_any_write_in_any_generation(
+    generations: int, fuse: int, write_before_death: bool
+) -> None:
+    async def live() -> Cluster:
+        cluster = Cluster(World(0, (small_log(),)))
+        for generation in range(generations):
+            await cluster.step("read", 0, 0, 0)
+            if generation == generations - 1:
+                outlet = cluster.members[0].outlet
+                outlet.fuse, outlet.write_before_death = fuse, write_before_death
+                await cluster.step("read", 0, 0, 0)
+            await cluster.step("finish", 0, 0, 0)
+            cluster.replace(0, 0)
+        await cluster.complete()
+        return cluster
+
+    assert_equals_the_oracle(asyncio.run(live()).broker)
+
+
+@pytest.mark.parametrize("furthest_first", [False, True])
+def test_recovery_takes_the_furthest_checkpoint_whatever_the_order_of_the_keys(furthest_first: bool) -> None:
+    async def live() -> Cluster:
+        cluster = Cluster(World(0, (small_log(),)))
+        written: list[bytes] = []
+        for _ in range(2):
+            await cluster.step("read", 0, 0, 0)
+            await cluster.step("finish", 0, 0, 0)
+            written += cluster.broker.checkpoints[0].values()
+        if furthest_first:
+            written.reverse()
+        cluster.broker.checkpoints[0] = {b"0/%d" % i: value for i, value in enumerate(written)}
+        cluster.replace(0, 0)
+        await cluster.complete()
+        return cluster
+
+    assert_equals_the_oracle(asyncio.run(live()).broker)
