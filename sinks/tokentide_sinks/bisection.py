@@ -79,7 +79,7 @@ def settle(
     """Store a block's rows from `split` on; returns the split with all rows settled.
 
     record: makes a split durable. insert: stores rows first..end-1 and returns None, or the code of the refusal.
-    One bad row costs at most 2 log2(rows) inserts. Raises TooManyRefusalsError above `max_refused`.
+    One bad row costs at most 4 log2(rows) inserts. Raises TooManyRefusalsError above `max_refused`.
     """
     while True:
         # Before the chunk's insert, and before anybody relies on the last chunk's refusal.

@@ -22,6 +22,7 @@ def lines(model: str, ids: range, provider: str = "p", tokens: int = 1) -> bytes
             "occurred_at": dt.datetime.now(dt.UTC).isoformat(),
             "request_model": model,
             "provider": provider,
+            "input_uncached_tokens": 0,
             "output_tokens": tokens,
             "usage_reported": True,
             "outcome": "ok",
