@@ -156,7 +156,7 @@ def differences(cube: Cube, span: Span, limit: int) -> str:
     )
 
 
-COVERAGE_SQL: Final = "SELECT cube, toUnixTimestamp(max(counted_from)) FROM stream_coverage GROUP BY cube"
+COVERAGE_SQL: Final = "SELECT cube, toUnixTimestamp(max(counted_from)) FROM stream_coverage GROUP BY `cube`"
 """Cube or tier -> start of the first window that every partition counted from its first event."""
 
 
