@@ -291,10 +291,12 @@ class Repricer:
         since_s, until_s = aligned(since_ms, until_ms, cube.window_s)
         done = left = 0
         for attempt in range(RECHECKS):
-            due, left = map(int, self._store.rows(sql.due(cube, since_s, until_s))[0])
+            flags = self._store.rows(sql.folded(cube, since_s, until_s))[0] if cube.guarded else ()
+            folded = [name for name, flag in zip(cube.guarded, flags, strict=True) if flag]
+            due, left = map(int, self._store.rows(sql.due(cube, since_s, until_s, folded))[0])
             if due:
                 # A run's second attempt must win over its first.
-                self._store.command(sql.correct(cube, since_s, until_s, run + attempt))
+                self._store.command(sql.correct(cube, since_s, until_s, run + attempt, folded))
                 done += due
             if not left:
                 break

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from tokentide_schemas.catalogue import TOKEN_COLUMNS
 from tokentide_schemas.catalogue.pricing import CONTEXT_COLUMNS, MAX_COST_NANOUSD, TOKENS_PER_PRICE_UNIT
 from tokentide_schemas.costing import FEE_FREE_OUTCOME
 from tokentide_schemas.cubes import MEASURES_BY_NAME, Cube
-from tokentide_schemas.dimensions import dimension_sql
+from tokentide_schemas.dimensions import OTHER, dimension_sql
 from tokentide_schemas.repricing_tables import (
     CORRECTED_MEASURES,
     CORRECTION_EPOCH,
@@ -107,62 +108,86 @@ IS_CORRECTION: Final = (
 _TOKENS: Final = ("input_uncached_tokens", "output_tokens")
 
 
-def compared(cube: Cube, since_s: int, until_s: int) -> str:
+def folded(cube: Cube, since_s: int, until_s: int) -> str:
+    """For each guarded dimension in the cube's order: whether some of its values are counted as `__other__`."""
+    flags = ", ".join(f"max(p.{name} = '{OTHER}')" for name in cube.guarded)
+    return f"SELECT {flags} FROM {cube.partials_table} AS p WHERE {_windows(since_s, until_s)}"
+
+
+def compared(cube: Cube, since_s: int, until_s: int, folded_dimensions: Sequence[str] = ()) -> str:
     """For each window and group: whether raw table and partials hold the same events, and the corrections that are
-    due (`delta_*`) and present (`present_*`). Windows that start in [since_s, until_s)."""
-    keys = ("window_start", *cube.dimensions)
+    due (`delta_*`) and present (`present_*`, of which `own_*` in the group's own row). Windows that start in
+    [since_s, until_s).
+
+    In a window that has `__other__` in one of `folded_dimensions`, raw events cannot be told apart as the worker did:
+    all its values of that dimension are taken together, and what is due is due in `__other__`.
+    """
     window = f"toStartOfInterval(toDateTime(e.occurred_at, 'UTC'), INTERVAL {cube.window_s} SECOND)"
+    names = ", ".join(("window_start", *cube.dimensions))
     money = costs(cube)
     same = ("requests", *(name for name in _TOKENS if name in cube.measures))
     values = (*same, *money)
-    raw_keys = ", ".join((f"{window} AS window_start", *(f"{dimension_sql(d, 'e')} AS {d}" for d in cube.dimensions)))
-    stored_keys = ", ".join(("p.window_start AS window_start", *(f"{_plain(cube, d)} AS {d}" for d in cube.dimensions)))
+
+    def keys(start: str, alias: str) -> str:
+        found = [f"{start} AS window_start"]
+        for name in cube.dimensions:
+            value = _plain(cube, name, alias)
+            if name in folded_dimensions:
+                others = f"SELECT window_start FROM {cube.partials_table} WHERE {name} = '{OTHER}'"
+                value = f"if({start} IN ({others}), '{OTHER}', {value})"
+            found.append(f"{value} AS {name}")
+        return ", ".join(found)
+
     raw_sums = ", ".join(f"toInt64({MEASURES_BY_NAME[name].sql}) AS {name}_" for name in values)
     stored_sums = ", ".join(f"toInt64(sum(p.{name})) AS {name}_" for name in values)
-    names = ", ".join(keys)
+    is_own = " AND ".join(f"{name} = p.{name}" for name in folded_dimensions) or "1"
     sides = [
-        f"SELECT {raw_keys}, {raw_sums}, 0 AS side FROM events AS e "
+        f"SELECT {keys(window, 'e')}, {raw_sums}, {_RAW} AS side FROM events AS e "
         f"WHERE {_range(since_s * 1000, until_s * 1000, 'e.occurred_at')} GROUP BY {names}"
     ]
-    for side, condition in ((1, f"NOT ({IS_CORRECTION})"), (2, IS_CORRECTION)):
+    side_of_correction = f"if({is_own}, {_OWN}, {_FINER})"
+    for side, condition in ((str(_WORKERS), f"NOT ({IS_CORRECTION})"), (side_of_correction, IS_CORRECTION)):
         sides.append(
-            f"SELECT {stored_keys}, {stored_sums}, {side} AS side FROM {cube.partials_table} AS p FINAL "
-            f"WHERE {_windows(since_s, until_s)} AND {condition} GROUP BY {names}"
+            f"SELECT {keys('p.window_start', 'p')}, {stored_sums}, {side} AS side FROM {cube.partials_table} AS p "
+            f"FINAL WHERE {_windows(since_s, until_s)} AND {condition} GROUP BY {names}, side"
         )
-    agree = " AND ".join(f"sumIf({name}_, side = 0) = sumIf({name}_, side = 1)" for name in same)
+    agree = " AND ".join(f"sumIf({name}_, side = {_RAW}) = sumIf({name}_, side = {_WORKERS})" for name in same)
     deltas = ", ".join(
-        f"sumIf({name}_, side = 0) - sumIf({name}_, side = 1) AS delta_{name}, sumIf({name}_, side = 2) AS "
-        f"present_{name}"
+        f"sumIf({name}_, side = {_RAW}) - sumIf({name}_, side = {_WORKERS}) AS delta_{name}, "
+        f"sumIf({name}_, side IN ({_OWN}, {_FINER})) AS present_{name}, sumIf({name}_, side = {_OWN}) AS own_{name}"
         for name in money
     )
     return f"SELECT {names}, {agree} AS agrees, {deltas} FROM ({' UNION ALL '.join(sides)}) GROUP BY {names}"
 
 
+_RAW, _WORKERS, _OWN, _FINER = range(4)
+"""Sides of the comparison. Finer: a correction that was made before its window had `__other__`."""
+
+
 def _windows(since_s: int, until_s: int) -> str:
-    return f"window_start >= toDateTime({since_s}, 'UTC') AND window_start < toDateTime({until_s}, 'UTC')"
+    return f"p.window_start >= toDateTime({since_s}, 'UTC') AND p.window_start < toDateTime({until_s}, 'UTC')"
 
 
-def _plain(cube: Cube, dimension: str) -> str:
-    return dimension_sql(dimension, "p") if _is_label(cube, dimension) else f"p.{dimension}"
-
-
-def _is_label(cube: Cube, dimension: str) -> bool:
-    return dimension in cube.guarded
+def _plain(cube: Cube, dimension: str, alias: str) -> str:
+    if dimension in cube.guarded or alias == "e":
+        return dimension_sql(dimension, alias)
+    return f"{alias}.{dimension}"
 
 
 def _is_due(cube: Cube) -> str:
     return "(" + " OR ".join(f"delta_{name} != present_{name}" for name in costs(cube)) + ")"
 
 
-def due(cube: Cube, since_s: int, until_s: int) -> str:
+def due(cube: Cube, since_s: int, until_s: int, folded_dimensions: Sequence[str] = ()) -> str:
     """How many corrections are due, and how many groups cannot be corrected as their events are not all in both."""
-    return f"SELECT countIf(agrees AND {_is_due(cube)}), countIf(NOT agrees) FROM ({compared(cube, since_s, until_s)})"
+    source = compared(cube, since_s, until_s, folded_dimensions)
+    return f"SELECT countIf(agrees AND {_is_due(cube)}), countIf(NOT agrees) FROM ({source})"
 
 
-def correct(cube: Cube, since_s: int, until_s: int, run: int) -> str:
+def correct(cube: Cube, since_s: int, until_s: int, run: int, folded_dimensions: Sequence[str] = ()) -> str:
     """Insert the corrections that are due. Their measures are absolute: raw total minus all that workers published."""
-    source = f"SELECT * FROM ({compared(cube, since_s, until_s)}) WHERE agrees AND {_is_due(cube)}"
-    return _insert(cube, source, run)
+    source = compared(cube, since_s, until_s, folded_dimensions)
+    return _insert(cube, f"SELECT * FROM ({source}) WHERE agrees AND {_is_due(cube)}", run)
 
 
 def correct_tier(base: Cube, tier: Cube, since_s: int, until_s: int, run: int) -> str:
@@ -170,16 +195,18 @@ def correct_tier(base: Cube, tier: Cube, since_s: int, until_s: int, run: int) -
     money = costs(tier)
     names = ", ".join(("window_start", *tier.dimensions))
     start = f"toStartOfInterval(p.window_start, INTERVAL {tier.window_s} SECOND)"
-    dimensions = "".join(f", {_plain(tier, d)} AS {d}" for d in tier.dimensions)
+    dimensions = "".join(f", {_plain(tier, d, 'p')} AS {d}" for d in tier.dimensions)
     sides = []
     for side, cube, window in ((0, base, start), (1, tier, "p.window_start")):
         sums = ", ".join(f"toInt64(sum(p.{name})) AS {name}_" for name in money)
         sides.append(
             f"SELECT {window} AS window_start{dimensions}, {sums}, {side} AS side FROM {cube.partials_table} AS p "
-            f"FINAL WHERE p.{_windows(since_s, until_s).replace('AND ', 'AND p.')} AND {IS_CORRECTION} GROUP BY {names}"
+            f"FINAL WHERE {_windows(since_s, until_s)} AND {IS_CORRECTION} GROUP BY {names}"
         )
     deltas = ", ".join(
-        f"sumIf({name}_, side = 0) AS delta_{name}, sumIf({name}_, side = 1) AS present_{name}" for name in money
+        f"sumIf({name}_, side = 0) AS delta_{name}, sumIf({name}_, side = 1) AS present_{name}, "
+        f"present_{name} AS own_{name}"
+        for name in money
     )
     compared_ = f"SELECT {names}, {deltas} FROM ({' UNION ALL '.join(sides)}) GROUP BY {names}"
     return _insert(tier, f"SELECT * FROM ({compared_}) WHERE {_is_due(tier)}", run)
@@ -188,7 +215,9 @@ def correct_tier(base: Cube, tier: Cube, since_s: int, until_s: int, run: int) -
 def _insert(cube: Cube, source: str, run: int) -> str:
     money = costs(cube)
     keys = ", ".join(("window_start", *cube.dimensions))
-    measures = ", ".join(f"delta_{name}" if name in money else "0" for name in cube.measures)
+    measures = ", ".join(
+        f"delta_{name} - present_{name} + own_{name}" if name in money else "0" for name in cube.measures
+    )
     columns = ", ".join((keys, "source_epoch", "source_partition", "segment", "version", *cube.measures, "emitted_at"))
     return (
         f"INSERT INTO {cube.partials_table} ({columns}) SELECT {keys}, '{CORRECTION_EPOCH}', {CORRECTION_PARTITION}, "

@@ -11,6 +11,7 @@ import pytest
 
 from sinks.stored_world import World, own_catalogue, usage
 from tokentide_schemas.catalogue import cost_nanousd
+from tokentide_schemas.cubes import CUBES
 from tokentide_schemas.event import TOKEN_BUCKETS
 from tokentide_sinks import repricing_sql as sql
 from tokentide_sinks.repricing import Repricer, RepricingError
@@ -163,7 +164,7 @@ def test_a_run_that_was_cut_off_anywhere_is_finished_by_the_next(world: World, t
     world.roll_up()
     url = f"http://tokentide@127.0.0.1:{world.process.port}/tokentide"
     cuts = 0
-    for allowed in range(0, 60, 3):
+    for allowed in range(0, 60, 5):
         target = catalogues[(allowed + 1) % 2]
         try:
             Repricer(_Cut(url, allowed), target).recompute(SINCE)
@@ -175,7 +176,7 @@ def test_a_run_that_was_cut_off_anywhere_is_finished_by_the_next(world: World, t
         Repricer(world.store, target).recompute(datetime(2026, 1, 12, 23, 59, tzinfo=UTC))
         Repricer(world.store, target).recompute(SINCE)
         assert_rollups_equal_raw(world)
-    assert 3 < cuts < 20
+    assert 2 < cuts < 12
     assert world.value("SELECT count() FROM repricing_runs FINAL WHERE finished_at = 0") == 0
 
 
@@ -234,3 +235,34 @@ def test_windows_whose_raw_events_are_gone_keep_their_cost(world: World, tmp_pat
         ("2026-01-05", 1_125_000),
         ("2026-01-06", 1_225_000),
     ]
+
+
+@pytest.mark.parametrize("fine_first", [False, True], ids=["folded from the start", "folded after a correction"])
+def test_a_window_with_a_folded_tail_is_corrected_in_the_tail_once(
+    world: World, tmp_path: Path, fine_first: bool
+) -> None:
+    one, two, three = (own_catalogue(tmp_path, price) for price in ("1", "2", "3"))
+    world.put([usage(app=name) for name in "abc"] + [usage(app="a", occurred_at="2026-01-06T00:00:00Z")], one)
+    world.roll_up()
+    if fine_first:
+        Repricer(world.store, two).recompute(SINCE)
+    cube = next(cube for cube in CUBES if cube.name == "app")
+    others = "source_epoch, source_partition, segment, 2 AS version, window_start, model, emitted_at"
+    measures = ", ".join(cube.measures)
+    zeros = ", ".join(f"0 AS {name}" for name in cube.measures)
+    tail = f"FROM {cube.partials_table} FINAL WHERE app IN ('b', 'c') AND segment = 0"
+    columns = f"INSERT INTO {cube.partials_table} (app, {others.replace('2 AS version', 'version')}, {measures}) "
+    sums = ", ".join(f"sum(p.{name})" for name in cube.measures)
+    keys = "p.source_epoch, p.source_partition, p.segment, 2, p.window_start, p.model"
+    world.store.command(
+        f"{columns} SELECT '__other__', {keys}, now64(3), {sums} FROM {cube.partials_table} AS p FINAL "
+        "WHERE p.app IN ('b', 'c') AND p.segment = 0 GROUP BY ALL"
+    )
+    world.store.command(f"{columns} SELECT app, {others}, {zeros} {tail}")
+    for catalogue, cost in ((three, 1_325_000), (two, 1_225_000), (two, 1_225_000)):
+        done = Repricer(world.store, catalogue).recompute(SINCE)
+        assert done.moving_groups == 0
+        by_day = "SELECT toString(toDate(window_start)), sum(cost_nanousd) FROM rollup_app_1m GROUP BY 1 ORDER BY 1"
+        assert world.rows(by_day) == [("2026-01-05", 3 * cost), ("2026-01-06", cost)]
+        assert world.value("SELECT sum(cost_nanousd) FROM rollup_app_1d") == 4 * cost
+    assert done.corrections == 0
