@@ -41,6 +41,7 @@ class PlatformSettings(CatalogueSettings, CubeSettings):
 
     kafka_bootstrap_servers: str = Field(description="host:port[,host:port] of the Kafka brokers.")
     clickhouse_url: str = Field("", description="http[s]://user:password@host:port/database of ClickHouse.")
+    clickhouse_cluster: str = Field("", description="Name of the ClickHouse cluster; empty for one node.")
     data_dir: Path = Field(Path(), description="Where the process may keep files.")
     ready_file: Path | None = Field(None, description="Written once the process does its work.")
     status_file: Path | None = Field(None, description="Rewritten about once a second with counters as JSON.")

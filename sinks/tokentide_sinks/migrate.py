@@ -93,6 +93,11 @@ def planned(store: Store) -> list[Migration]:
     return pending(migrations(), _applied(store) if has_history[0][0] else {})
 
 
+def planned_statements(todo: list[Migration], cluster: Cluster | None) -> list[str]:
+    """The statements of these migrations as `migrate` runs them, without any password."""
+    return [text for migration in todo for sql in migration.statements for text in render(sql, cluster)]
+
+
 def _applied(store: Store) -> dict[int, str]:
     rows = store.rows("SELECT number, sha256 FROM schema_migrations FINAL ORDER BY number")
     return {int(number): (sha.decode() if isinstance(sha, bytes) else str(sha)) for number, sha in rows}

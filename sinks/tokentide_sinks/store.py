@@ -18,6 +18,8 @@ INSERT_SETTINGS: Final[dict[str, Any]] = {
     "deduplicate_blocks_in_dependent_materialized_views": 1,
     "optimize_on_insert": 0,
     "max_partitions_per_insert_block": 0,
+    # Through a cluster's Distributed table: acknowledged once every shard has its rows, not when they are queued.
+    "distributed_foreground_insert": 1,
     # One insert is one block: a block split in two would get two tokens, and a crash between them would show.
     "max_insert_block_size": 4_000_000,
     "min_insert_block_size_rows": 4_000_000,

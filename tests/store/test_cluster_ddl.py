@@ -19,12 +19,11 @@ from tokentide_schemas.cluster_ddl import (
     render,
     system_table,
 )
-from tokentide_schemas.share_tables import share_statements
 from tokentide_sinks.lease import LEASES
 from tokentide_sinks.migrate import HISTORY, migrations
 
 CLUSTER = Cluster("{cluster}", "tokentide")
-SINGLE = [HISTORY, LEASES, *share_statements(), *(s for m in migrations() for s in m.statements)]
+SINGLE = [HISTORY, LEASES, *(s for m in migrations() for s in m.statements)]
 RENDERED = [rendered for statement in SINGLE for rendered in render(statement, CLUSTER)]
 TABLES = [Table.parse(statement) for statement in SINGLE if statement.startswith("CREATE TABLE")]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -87,3 +89,14 @@ def test_a_dead_holders_lease_runs_out_and_its_late_return_is_noticed(database: 
         dead.renew()
     heir.renew()
     assert try_acquire(store) is None
+
+
+def test_a_dry_run_prints_the_statements_for_one_node_and_for_a_cluster_and_changes_nothing(database: str) -> None:
+    command = [sys.executable, "-m", "tokentide_deploy.cli", "migrate", "--dry-run", "--clickhouse", database]
+    for cluster, says in (([], "CREATE TABLE IF NOT EXISTS events\n"), (["--cluster", "{cluster}"], "events_local ON")):
+        done = subprocess.run(
+            [*command, "--kafka", "unused:1", *cluster], capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert says in done.stdout
+    assert Store(database).rows("SELECT count() FROM system.tables WHERE database = currentDatabase()")[0][0] == 0

@@ -18,7 +18,13 @@ def command(
         Path | None, typer.Option(envvar="TOKENTIDE_CUBES_FILE", help="TOML file with cubes of your own.")
     ] = None,
     partitions: Annotated[int, typer.Option(min=1, help="Partitions of topics that are created.")] = 4,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is missing and change nothing.")] = False,
+    cluster: Annotated[
+        str,
+        typer.Option(envvar="TOKENTIDE_CLICKHOUSE_CLUSTER", help="Name of the ClickHouse cluster; empty: one node."),
+    ] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the statements that would run and change nothing.")
+    ] = False,
 ) -> None:
     """Bring topics, tables and views to this version and to the configured cubes; safe to run again.
 
@@ -29,9 +35,10 @@ def command(
     from tokentide_deploy.errors import DeployError
     from tokentide_deploy.kafka_topics import TopicSetupError, ensure_topics
     from tokentide_deploy.stack_state import load_stack
+    from tokentide_schemas.cluster_ddl import Cluster
     from tokentide_schemas.cube_file import CubeFileError, load_cubes
     from tokentide_sinks.cube_tables import create_cubes, missing_cubes
-    from tokentide_sinks.migrate import MigrationError, migrate, planned
+    from tokentide_sinks.migrate import MigrationError, migrate, planned, planned_statements
     from tokentide_sinks.store import Store, StoreError
 
     try:
@@ -42,15 +49,18 @@ def command(
             kafka = kafka or stack.kafka_bootstrap_servers
             clickhouse = clickhouse or stack.clickhouse_writer.url
         store = Store(clickhouse)
+        where = Cluster(cluster, store.database) if cluster else None
         if dry_run:
             topics = []
             applied = planned(store)
             new = missing_cubes(store, cubes)
+            for statement in planned_statements(applied, where):
+                typer.echo(f"{statement}\n;")
         else:
             missing_cubes(store, cubes)
             topics = ensure_topics(kafka, partitions)
-            applied = migrate(store)
-            new = create_cubes(store, cubes)
+            applied = migrate(store, where)
+            new = create_cubes(store, cubes, where)
     except (CubeFileError, MigrationError, TopicSetupError, StoreError) as error:
         raise DeployError(str(error)) from error
     verb = "would" if dry_run else "did"
