@@ -92,3 +92,22 @@ def test_wrong_catalogue_files_are_told_all_at_once(stack: Stack, tmp_path: Path
     assert result.returncode == 1
     assert result.stderr.count(str(wrong)) >= 2, result.stderr
     assert "confidence" in result.stderr and "model" in result.stderr
+
+
+@pytest.mark.embedded
+def test_verify_names_the_remedy_where_raw_and_rollup_were_priced_by_different_catalogues(stack: Stack) -> None:
+    app = f"mismatch-{uuid.uuid4().hex[:8]}"
+    send(stack, event(app, "2026-03-07T10:00:10Z"))
+    wait_until(lambda: stack.value(f"SELECT count() FROM events WHERE app = '{app}'") == 1, "the raw event")
+    stack.verify()
+    # What the sink would have stored with another price than the worker's.
+    stack.rows(
+        "ALTER TABLE events UPDATE cost_nanousd = 1, price_version = 'another' "
+        f"WHERE app = '{app}' SETTINGS mutations_sync = 2"
+    )
+    told = stack.run("verify", "--format", "json", "--wait-s", "90", check=False)
+    findings = [finding["what"] for finding in json.loads(told.stdout)["findings"]]
+    assert findings and all("tokentide prices recompute --since 2026-03-07" in what for what in findings), findings
+    stack.run("prices", "recompute", "--since", "2026-03-07", "--until", "2026-03-08")
+    stack.verify()
+    assert stack.value(f"SELECT cost_nanousd FROM events WHERE app = '{app}'") == OLD_NANOUSD

@@ -106,3 +106,16 @@ def check_account(account: PartitionAccount) -> list[Finding]:
         f"{account.dead_letter_events}",
     )
     return found
+
+
+def describe_difference(day: str, rollup_requests: int, raw_requests: int, rollup_tokens: int, raw_tokens: int) -> str:
+    """What differs in a group, and what to do where only sums of costs can be the cause."""
+    rollup = f"rollup {rollup_requests} requests, {rollup_tokens} tokens"
+    numbers = f"{rollup}; raw {raw_requests} requests, {raw_tokens} tokens"
+    if (rollup_requests, rollup_tokens) != (raw_requests, raw_tokens):
+        return numbers
+    return (
+        f"{numbers}: the same events, but another sum differs. If it is the cost, sink and worker had different "
+        "catalogues (catalogue_version in their status) or a recomputation was cut off: run "
+        f"tokentide prices recompute --since {day}"
+    )

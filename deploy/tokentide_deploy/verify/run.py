@@ -10,7 +10,14 @@ from typing import Any
 from confluent_kafka import Consumer, TopicPartition
 
 from tokentide_deploy.verify import sql
-from tokentide_deploy.verify.accounts import Finding, PartitionAccount, Report, check_account, is_caught_up
+from tokentide_deploy.verify.accounts import (
+    Finding,
+    PartitionAccount,
+    Report,
+    check_account,
+    describe_difference,
+    is_caught_up,
+)
 from tokentide_schemas import topics
 from tokentide_schemas.cubes import CUBES, Cube, stored_cubes
 from tokentide_schemas.retention import horizon_ms, ttl_days
@@ -193,7 +200,7 @@ class Verifier:
         findings = [
             Finding(
                 f"cube {cube.name}, window {row[0]:%Y-%m-%d %H:%M:%S}, {' / '.join(map(str, row[1:-5]))}",
-                f"rollup {row[-5]} requests, {row[-3]} tokens; raw {row[-4]} requests, {row[-2]} tokens",
+                describe_difference(f"{row[0]:%Y-%m-%d}", *map(int, row[-5:-1])),
             )
             for row in rows
         ]
