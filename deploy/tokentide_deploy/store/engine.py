@@ -7,6 +7,7 @@ costs 0.3 ms and keeps settings apart, and all connections of the process share 
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,10 +21,11 @@ from tokentide_deploy.store.engine_config import DATABASE, EngineSettings, write
 from tokentide_deploy.store.errors import from_engine
 from tokentide_deploy.store.guard import ReaderGuard
 from tokentide_deploy.store.native import ServerIdentity
-from tokentide_deploy.store.sqltext import identifier, literal
+from tokentide_deploy.store.spool import Spool
+from tokentide_deploy.store.sqltext import INFILE_MARK, identifier, literal
 
 _TAG_SETTING = "log_comment"
-# ChdbError from queries, RuntimeError from inserts and from opening.
+# ChdbError from queries, RuntimeError from opening.
 _ENGINE_ERRORS = (chdb.ChdbError, RuntimeError)
 
 
@@ -40,35 +42,41 @@ class QueryResult:
 
 
 class Insert:
-    """A running insert: raw bytes in the declared format; nothing is committed before :meth:`finish`."""
+    """An insert that collects raw bytes in the declared format; the engine sees them at :meth:`finish`, all or none.
 
-    def __init__(self, handle: Any) -> None:
-        self._handle = handle
+    Not chDB's own streaming insert: 4.4.0's ``finish`` reports success, with the number of rows, also when the engine
+    failed after parsing (full disk, violated constraint). The same insert from a file raises what went wrong.
+    """
+
+    def __init__(self, raw: Any, sql: str, folder: Path) -> None:
+        self._raw = raw
+        self._sql = sql
+        self._spool = Spool(folder)
 
     def append(self, data: bytes) -> None:
-        try:
-            self._handle.append(data)
-        except _ENGINE_ERRORS as error:
-            raise from_engine(error) from None
+        """Adds bytes. Raises StoreError when there is no room for them."""
+        self._spool.append(data)
 
     def finish(self) -> tuple[int, int]:
-        """Commits; returns rows and bytes written, cascaded views included."""
-        try:
-            result = self._handle.finish()
-        except _ENGINE_ERRORS as error:
-            raise from_engine(error) from None
-        return int(result.rows_written), int(result.bytes_written)
+        """Inserts; returns rows and bytes written, cascaded views included. Raises StoreError: nothing is stored."""
+        with self._spool:
+            try:
+                result = self._raw.query(self._sql.replace(INFILE_MARK, literal(self._spool.path), 1), "Null")
+            except _ENGINE_ERRORS as error:
+                raise from_engine(error) from None
+            return int(result.rows_written() or 0), int(result.bytes_written() or 0)
 
     def cancel(self) -> None:
         """Drops the insert; safe at any time."""
-        self._handle.cancel()
+        self._spool.close()
 
 
 class EngineConnection:
     """One session with the engine: its own database, settings, roles. Not for two threads at once."""
 
-    def __init__(self, raw: Any) -> None:
+    def __init__(self, raw: Any, spool_folder: Path) -> None:
         self._raw = raw
+        self._spool_folder = spool_folder
 
     def execute(self, sql: str) -> None:
         """Runs statements (several with ``;``) whose results do not matter. Raises StoreError."""
@@ -110,12 +118,9 @@ class EngineConnection:
         finally:
             result.close()
 
-    def insert(self, sql: str, input_format: str) -> Insert:
-        """Opens an insert (the statement without its FORMAT clause). Raises StoreError."""
-        try:
-            return Insert(self._raw.send_insert(sql, input_format))
-        except _ENGINE_ERRORS as error:
-            raise from_engine(error) from None
+    def insert(self, sql: str) -> Insert:
+        """Opens an insert: a statement of ``sqltext.insert_from_file``."""
+        return Insert(self._raw, sql, self._spool_folder)
 
     def text(self, sql: str) -> str:
         return self.query(sql, "TSVRaw").data.decode("utf-8", "replace").rstrip("\n")
@@ -155,6 +160,9 @@ class Engine:
         data = directory / "engine"
         data.mkdir(parents=True, exist_ok=True)
         self._address = f"{data}?config-file={config}"
+        self._spool_folder = directory / "incoming"
+        # What a killed process had received and not inserted; its clients were told nothing.
+        shutil.rmtree(self._spool_folder, ignore_errors=True)
         self._keeper = self.connect()
         self._kill_lock = threading.Lock()
         # chDB's own database `default` overlays the file system; ours does not.
@@ -167,7 +175,7 @@ class Engine:
 
     def connect(self) -> EngineConnection:
         try:
-            return EngineConnection(chdb.connect(self._address))
+            return EngineConnection(chdb.connect(self._address), self._spool_folder)
         except _ENGINE_ERRORS as error:
             raise from_engine(error) from None
 

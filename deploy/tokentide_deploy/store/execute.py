@@ -20,7 +20,7 @@ from tokentide_deploy.store.errors import (
 )
 from tokentide_deploy.store.metrics import RequestKind
 from tokentide_deploy.store.sessions import Lease, Sessions
-from tokentide_deploy.store.sqltext import Statement, data_start, outline
+from tokentide_deploy.store.sqltext import Statement, data_start, insert_from_file, outline
 
 MAX_QUERY_BYTES = 64 << 20
 # Formats whose blocks carry no header, footer or separator of the whole result: they can be sent as they come.
@@ -160,7 +160,7 @@ class Executor:
             sql, input_format, start_data = head[: clause.start], clause.name, head[data_start(head, clause) :]
         with_lease = self._lease(request, user, statement)
         try:
-            insert = with_lease.connection.insert(_sql_text(sql), input_format)
+            insert = with_lease.connection.insert(_sql_text(insert_from_file(sql, statement, input_format)))
             try:
                 if start_data:
                     insert.append(start_data)

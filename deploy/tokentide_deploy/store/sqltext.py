@@ -17,6 +17,8 @@ _TOKEN = re.compile(
     re.S | re.X,
 )
 MAX_STATEMENT_BYTES = 1 << 20
+INFILE_MARK = "\x00insert-rows\x00"
+"""No statement can hold this: the lexer of the engine ends at a zero byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +32,15 @@ class FormatClause:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement's outline. ``words`` are the upper-cased words outside brackets, up to an INSERT's data."""
+    """A statement's outline. ``words`` are the upper-cased words outside brackets, up to an INSERT's data.
+
+    ``settings_start``: offset of an INSERT's SETTINGS clause before its FORMAT, -1 without one.
+    """
 
     first: str
     words: frozenset[str]
     format: FormatClause | None
+    settings_start: int = -1
 
     @property
     def is_insert_with_data(self) -> bool:
@@ -59,6 +65,8 @@ def outline(sql: bytes) -> Statement:
     format_start = 0
     words: set[str] = set()
     clause: FormatClause | None = None
+    settings_start = -1
+    before = b""
     position = 0
     end = min(len(sql), MAX_STATEMENT_BYTES)
     while position < end:
@@ -69,6 +77,7 @@ def outline(sql: bytes) -> Statement:
         kind = match.lastgroup
         if kind == "space":
             continue
+        before, last = match[0], before
         if kind != "word":
             if match[0] in (b"(", b"[", b"{"):
                 depth += 1
@@ -84,6 +93,9 @@ def outline(sql: bytes) -> Statement:
             clause = FormatClause(match[0].decode("ascii"), format_start, match.end())
             if first == "INSERT":
                 break
+        # A table may have this name, too.
+        if word == "SETTINGS" and settings_start < 0 and last != b"." and previous not in ("INTO", "TABLE"):
+            settings_start = match.start()
         words.add(word)
         if word == "FORMAT":
             format_start = match.start()
@@ -93,7 +105,15 @@ def outline(sql: bytes) -> Statement:
         if first == "INSERT" and word in ("SELECT", "WITH"):
             break
         previous = word
-    return Statement(first, frozenset(words), clause)
+    return Statement(first, frozenset(words), clause, settings_start if first == "INSERT" else -1)
+
+
+def insert_from_file(sql: bytes, statement: Statement, input_format: str) -> bytes:
+    """An INSERT whose rows come from a file: ``sql`` is it without FORMAT; ``INFILE_MARK`` stands for the path."""
+    cut = statement.settings_start if 0 <= statement.settings_start < len(sql) else len(sql)
+    source = f" FROM INFILE {INFILE_MARK} COMPRESSION 'none' "
+    # A comment at the end must not swallow what follows.
+    return sql[:cut] + b"\n" + source.encode() + sql[cut:] + f"\nFORMAT {input_format}".encode()
 
 
 def data_start(sql: bytes, clause: FormatClause) -> int:
