@@ -131,6 +131,9 @@ def _attach(app: StreamApp, worker: RollupWorker, usage: Any, settings: StreamSe
     async def count(stream: Any) -> None:
         # noack: Faust would acknowledge in a `finally`, so also for an envelope whose counting failed.
         async for event in stream.noack().events():
+            if app.rebalancing:
+                # A leftover of the last assignment; the partition's owner reads it again from its committed offset.
+                continue
             try:
                 await worker.receive(event)
             except Exception:  # noqa: BLE001 - whatever it is, going on would skip an envelope
@@ -166,10 +169,12 @@ def _attach(app: StreamApp, worker: RollupWorker, usage: Any, settings: StreamSe
 
     app.task(report)
 
-    async def forget(_app: Any, revoked: set[Any], **_: Any) -> None:
-        worker.drop(tp.partition for tp in revoked if tp.topic == topics.USAGE)
+    async def forget(_app: Any, moved: set[Any], **_: Any) -> None:
+        worker.drop(tp.partition for tp in moved if tp.topic == topics.USAGE)
 
+    # Both ways: every state starts from the checkpoint that the table recovered, which the reading position fits.
     app.on_partitions_revoked.connect(forget)
+    app.on_partitions_assigned.connect(forget)
 
 
 def is_ready(app: faust.App) -> bool:

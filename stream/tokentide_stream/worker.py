@@ -93,6 +93,7 @@ class RollupWorker:
         self.incarnation = uuid.uuid4().hex
         self.partitions: dict[int, _Partition] = {}
         self.events_total = 0
+        self.missing_offsets = 0
         self._waiting_records = 0
         self._waiting_bytes = 0
         self._emitted_at = clock()
@@ -166,12 +167,25 @@ class RollupWorker:
                 continue
             events, part.received = part.received, []
             records = [_record(number, event.message) for event in events]
+            self._watch_for_a_gap(number, part.state.applied_offset, records[0].offset)
             self.events_total += part.state.apply(records)
             part.newest_appended_ms = records[-1].appended_at_ms
             part.unacknowledged += events
             part.received_at = self.clock()
         self._waiting_records = 0
         self._waiting_bytes = 0
+
+    def _watch_for_a_gap(self, number: int, applied_offset: int, offset: int) -> None:
+        """Say it when offsets are missing: transactions leave such gaps, and so does retention that was faster."""
+        if applied_offset >= 0 and offset > applied_offset + 1:
+            self.missing_offsets += offset - applied_offset - 1
+            log.error(
+                "partition %d: offsets %d to %d were never delivered; if Kafka's retention removed them, `tokentide "
+                "verify` shows what is missing",
+                number,
+                applied_offset + 1,
+                offset - 1,
+            )
 
     async def _flush(self, with_checkpoint: bool, due_at: float | None) -> None:
         """Publish what is due at a time, or everything."""
@@ -244,13 +258,15 @@ class RollupWorker:
             topic=topics.USAGE,
             epoch=self.epoch,
             partition=number,
-            applied_offset=changes.published.offset,
+            applied_offset=changes.live.offset,
             counted_offset=changes.version,
             end_offset=end,
-            watermark_ms=changes.published.watermark_ms,
-            applied_events=changes.published.applied_events,
+            watermark_ms=changes.live.watermark_ms,
+            applied_events=changes.live.applied_events,
             emitted_at_ms=now_ms,
             lag_ms=max(0, now_ms - part.newest_appended_ms) if end > changes.version + 1 else 0,
+            published_offset=changes.published.offset,
+            published_watermark_ms=changes.published.watermark_ms,
             counted_from_s=part.state.counted_from_s,
         )
         records.append(([(HEADER_KIND, KIND_PROGRESS)], progress.model_dump_json().encode()))
@@ -265,6 +281,7 @@ class RollupWorker:
         )
         return {
             "applied_events_total": self.events_total,
+            "missing_offsets_total": self.missing_offsets,
             "lag_records": lag,
             "open_groups": sum(state.open_groups for state in states),
             "late_events": sum(state.late_events for state in states),
