@@ -145,6 +145,7 @@ def test_the_status_counts_events_lag_and_groups() -> None:
         await cluster.members[0].worker.step()
         assert cluster.members[0].worker.status() == {
             "applied_events_total": 2,
+            "missing_offsets_total": 0,
             "lag_records": 1,
             "open_groups": 3,
             "late_events": 0,
