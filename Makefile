@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check lint unit lock clean help
+.PHONY: demo test check lint generated unit lock clean help
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,7 +23,12 @@ demo: $(STAMP) ## start everything with simulated gateways (Ctrl-C stops it)
 
 test: check unit ## everything that CI runs: lint, types, layers, generated files, all tests
 
-check: lint
+check: lint generated
+
+generated: $(STAMP)
+	$(BIN)/python -m tokentide_schemas.generate --check
+	$(BIN)/python -m tokentide_sinks.migrate
+	$(BIN)/python -m tokentide_dashboards.build --check
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
