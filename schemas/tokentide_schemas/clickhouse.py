@@ -136,11 +136,13 @@ WATERMARKS: Final = """CREATE TABLE IF NOT EXISTS stream_watermarks
     applied_offset UInt64,
     watermark DateTime64(3, 'UTC'),
     applied_events UInt64,
-    emitted_at DateTime64(3, 'UTC')
+    emitted_at DateTime64(3, 'UTC'),
+    published_offset Int64 DEFAULT -1,
+    published_watermark DateTime64(3, 'UTC')
 )
 ENGINE = ReplacingMergeTree(applied_offset)
 ORDER BY (topic, epoch, partition)"""
-"""Up to where every cube and tier is published, for each partition of the usage topic. Read with FINAL."""
+"""Up to where the live cubes are stored (applied), and every cube and tier (published), in each partition."""
 
 COVERAGE: Final = """CREATE TABLE IF NOT EXISTS stream_coverage
 (

@@ -76,6 +76,8 @@ HOUR_S: Final = 3_600
 TIER_EMIT_INTERVALS_S: Final = {HOUR_S: 30.0, DAY_S: 120.0}
 """Pause between two publications of a tier's changes, by its window; other windows take a thirtieth, 5 to 120 s."""
 
+LIVE_INTERVAL_S: Final = 1.0
+
 DEFAULT_LIMITS: Final[dict[str, int]] = {
     "model": 2_000,
     "request_model": 2_000,
@@ -146,6 +148,11 @@ class Cube:
         if "requests" not in self.measures:
             found.append("measures: requests must be among them")
         return found
+
+    @property
+    def is_live(self) -> bool:
+        """Published at least every second: what live views, shares and lag are about."""
+        return self.emit_interval_s <= LIVE_INTERVAL_S
 
     @property
     def guarded(self) -> dict[str, int]:

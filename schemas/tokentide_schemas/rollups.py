@@ -50,8 +50,9 @@ def partials_schema(cube: Cube) -> pa.Schema:
 class Progress(BaseModel):
     """How far the worker is in one partition of the usage topic.
 
-    applied_offset, watermark_ms, applied_events: up to where the rows of every cube and tier are in the topic before
-    this report. counted_offset: up to where the worker has counted; slow tiers are published later. counted_from_s:
+    applied_offset, watermark_ms, applied_events: up to where the rows of the live cubes (`Cube.is_live`) are in the
+    topic before this report. counted_offset: up to where the worker has counted. published_offset and
+    published_watermark_ms: up to where the rows of every cube and tier are there; slow ones come later. counted_from_s:
     cube or tier -> start of its first complete window in this partition, seconds since 1970 UTC, where it is not the
     beginning.
     """
@@ -68,6 +69,8 @@ class Progress(BaseModel):
     applied_events: int
     emitted_at_ms: int
     lag_ms: int
+    published_offset: int
+    published_watermark_ms: int
     counted_from_s: dict[str, int]
 
 

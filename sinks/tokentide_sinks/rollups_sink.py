@@ -53,6 +53,8 @@ def progress_rows(reports: Sequence[Progress]) -> pa.Table:
             "watermark": _instants([r.watermark_ms for r in reports]),
             "applied_events": pa.array([r.applied_events for r in reports], pa.uint64()),
             "emitted_at": _instants([r.emitted_at_ms for r in reports]),
+            "published_offset": pa.array([r.published_offset for r in reports], pa.int64()),
+            "published_watermark": _instants([r.published_watermark_ms for r in reports]),
         }
     )
 

@@ -67,7 +67,7 @@ class Changes:
 
     version: the last offset counted. rows: cube or tier name -> absolute partial sums of every group that changed.
     published: up to where the rows of every cube and tier are published with this flush; behind `version` while a
-    slow one waits for its turn.
+    slow one waits for its turn. live: the same of the live cubes alone.
     """
 
     version: int
@@ -75,6 +75,7 @@ class Changes:
     applied_events: int
     rows: dict[str, pl.DataFrame]
     published: Position
+    live: Position
 
 
 class PartitionState:
@@ -210,17 +211,21 @@ class PartitionState:
                 changed = rollup.publish(self.position, self._can_change(rollup.cube), self.labels)
                 rows[rollup.cube.name] = decoded(rollup.cube, changed, self.labels)
                 rollup.published_at_s = now_s
-        waiting = []
+        waiting: list[Rollup] = []
         for state in self._cubes:
             for rollup in state.rollups:
                 if state.fresh or rollup.pending:
-                    waiting.append(rollup.position)
+                    waiting.append(rollup)
                 else:
                     rollup.position = self.position
-        published = min(waiting, key=lambda position: position.offset, default=self.position)
+        published = self._furthest(waiting)
+        live = self._furthest([rollup for rollup in waiting if rollup.cube.is_live])
         if self.labels.has_grown:
             self._forget_unused_labels()
-        return Changes(self.applied_offset, self.watermark_ms, self.applied_events, rows, published)
+        return Changes(self.applied_offset, self.watermark_ms, self.applied_events, rows, published, live)
+
+    def _furthest(self, waiting: Sequence[Rollup]) -> Position:
+        return min((rollup.position for rollup in waiting), key=lambda p: p.offset, default=self.position)
 
     def _can_change(self, cube: Cube) -> pl.Expr:
         end_ms = (pl.col("window_start_s") + cube.window_s) * 1000

@@ -99,6 +99,8 @@ class PartitionLog:
             applied_events=applied + 1,
             emitted_at_ms=emitted_at_ms,
             lag_ms=0,
+            published_offset=applied,
+            published_watermark_ms=self.watermark_ms,
             counted_from_s={},
         )
         records.append(([(HEADER_KIND, KIND_PROGRESS)], report.model_dump_json().encode()))

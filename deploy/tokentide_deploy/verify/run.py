@@ -61,9 +61,11 @@ class Verifier:
         ends = self._offsets()
         accounts = self._wait_until_caught_up(ends)
         findings = [finding for account in accounts for finding in check_account(account)]
-        settled = self._offsets() == ends
         compared: dict[str, int] = {}
+        settled = False
         if all(map(is_caught_up, accounts)):
+            settled, unpublished = self._wait_until_published(ends)
+            findings += unpublished
             self._counted_from_s = {str(name): int(start) for name, start in self._store.rows(sql.COVERAGE_SQL)}
             for cube in stored_cubes(self._cubes):
                 self._say(f"comparing cube {cube.name} with the raw events")
@@ -130,6 +132,28 @@ class Verifier:
                 self._say("waiting for the sinks and the worker to reach the topic's end")
                 told = True
             time.sleep(0.3)
+
+    def _wait_until_published(self, ends: Mapping[int, tuple[int, int]]) -> tuple[bool, list[Finding]]:
+        """Whether the topic stands still and every cube and tier is stored up to its end, so that all windows can be
+        compared; while events flow, slow tiers are behind and only closed windows can. Findings: what never comes."""
+        deadline = time.monotonic() + self._wait_s
+        parameters = {"topic": topics.USAGE, "epoch": self._epoch}
+        while self._offsets() == ends:
+            published = {int(row[0]): int(row[3]) for row in self._store.rows(sql.WORKER_SQL, parameters)}
+            behind = [n for n, (low, end) in ends.items() if end > low and published.get(n, -1) < end - 1]
+            if not behind:
+                return True, []
+            if time.monotonic() >= deadline:
+                return False, [
+                    Finding(
+                        f"partition {n}",
+                        f"the topic stands still at {ends[n][1]}, but some cube or tier is stored only up to "
+                        f"{published.get(n, -1) + 1}; look at the worker's and the rollup sink's log",
+                    )
+                    for n in behind
+                ]
+            time.sleep(0.3)
+        return False, []
 
     def _accounts(self, ends: Mapping[int, tuple[int, int]]) -> list[PartitionAccount]:
         parameters: dict[str, Any] = {

@@ -71,7 +71,8 @@ GROUP BY partition
 """
 
 WORKER_SQL: Final = """
-SELECT partition, max(applied_offset), toUnixTimestamp64Milli(max(watermark)) FROM stream_watermarks
+SELECT partition, max(applied_offset), toUnixTimestamp64Milli(max(published_watermark)), max(published_offset)
+FROM stream_watermarks
 WHERE topic = {topic:String} AND epoch = {epoch:String}
 GROUP BY partition
 """

@@ -150,7 +150,9 @@ CREATE TABLE IF NOT EXISTS stream_watermarks
     applied_offset UInt64,
     watermark DateTime64(3, 'UTC'),
     applied_events UInt64,
-    emitted_at DateTime64(3, 'UTC')
+    emitted_at DateTime64(3, 'UTC'),
+    published_offset Int64 DEFAULT -1,
+    published_watermark DateTime64(3, 'UTC')
 )
 ENGINE = ReplacingMergeTree(applied_offset)
 ORDER BY (topic, epoch, partition)
