@@ -99,6 +99,7 @@ class GlobalWindows:
         self.changed_minutes: set[int] = set()
         self.partial_rows = 0
         self.too_old_rows = 0
+        self.unreadable_records = 0
         self.skipped_windows = 0
         self._fresh: list[pl.DataFrame] = []
         self._current: dict[int, Source] = {}
@@ -157,6 +158,12 @@ class GlobalWindows:
             self.incomplete.add(partition)
         self.offsets[partition] = offset
         return True
+
+    def miss(self, partition: int, offset: int) -> None:
+        """Note a record of partials that cannot be read: as if it were no longer in the topic."""
+        if self.pass_over(partition, offset):
+            self.incomplete.add(partition)
+            self.unreadable_records += 1
 
     def _source(self, partition: int, epoch: str) -> Source:
         current = self._current.get(partition)

@@ -87,6 +87,7 @@ def dump(windows: GlobalWindows, blocks: Blocks, rank: Rank, topic_id: str) -> W
         "newest": windows.rings["model"].newest,
         "partial_rows": windows.partial_rows,
         "too_old_rows": windows.too_old_rows,
+        "unreadable_records": windows.unreadable_records,
         "skipped_windows": windows.skipped_windows,
         "blocks": {start: name.decode() for start, name in sorted(blocks.names.items())},
     }
@@ -136,6 +137,7 @@ def load(head_value: bytes, values: Mapping[bytes, bytes], windows: GlobalWindow
     windows.unfinal = {Window(int(start), int(length)) for start, length in head["unfinal"]}
     windows.partial_rows = int(head["partial_rows"])
     windows.too_old_rows = int(head["too_old_rows"])
+    windows.unreadable_records = int(head["unreadable_records"])
     windows.skipped_windows = int(head["skipped_windows"])
     windows.changed_minutes = {int(start) for start in head["blocks"]}
 

@@ -14,6 +14,8 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from pydantic import ValidationError
+
 from tokentide_schemas import topics
 from tokentide_schemas.catalogue import Catalogue
 from tokentide_schemas.cubes import MODEL_CUBE
@@ -23,6 +25,7 @@ from tokentide_schemas.rollups import (
     KIND_PARTIALS,
     KIND_PROGRESS,
     Progress,
+    RollupRecordError,
     decode_partials,
 )
 from tokentide_schemas.shares import KIND_SHARES, encode_shares
@@ -218,6 +221,7 @@ class SharesWorker:
                 "final_windows_total": self.final_windows,
                 "open_rows": len(windows.open_rows),
                 "too_old_rows_total": windows.too_old_rows,
+                "unreadable_records_total": windows.unreadable_records,
                 "skipped_windows_total": windows.skipped_windows,
                 "watermark_ms": windows.watermark_ms,
                 "as_of_ms": windows.as_of_ms,
@@ -227,15 +231,27 @@ class SharesWorker:
 
 
 def _apply_record(windows: GlobalWindows, message: Any, now_ms: int) -> None:
-    """A record of the rollup topic. Raises RollupRecordError and ValidationError for one that cannot be read."""
+    """A record of the rollup topic. One that cannot be read must not stop all shares, as after an upgrade that
+    changed the records: a report is passed over, since the next one says more, and partials count as missing."""
+    partition, offset = message.partition, message.offset
     raw = message.headers or {}
     headers: dict[str, bytes] = dict(raw.items() if isinstance(raw, dict) else raw)
     kind = headers.get(HEADER_KIND)
     value: bytes = message.value or b""
-    if kind == KIND_PROGRESS:
-        windows.apply_progress(message.partition, message.offset, Progress.model_validate_json(value), now_ms)
-    elif kind == KIND_PARTIALS and headers.get(HEADER_CUBE) == MODEL_CUBE.name.encode():
-        table = decode_partials({MODEL_CUBE.name: MODEL_CUBE}, headers, value)[1]
-        windows.apply_partials(message.partition, message.offset, table)
-    else:
-        windows.pass_over(message.partition, message.offset)
+    try:
+        if kind == KIND_PROGRESS:
+            windows.apply_progress(partition, offset, Progress.model_validate_json(value), now_ms)
+        elif kind == KIND_PARTIALS and headers.get(HEADER_CUBE) == MODEL_CUBE.name.encode():
+            table = decode_partials({MODEL_CUBE.name: MODEL_CUBE}, headers, value)[1]
+            windows.apply_partials(partition, offset, table)
+        else:
+            windows.pass_over(partition, offset)
+    except ValidationError as error:
+        log.warning("%s[%d]@%d: unreadable report, passed over: %s", topics.ROLLUPS, partition, offset, error)
+        windows.pass_over(partition, offset)
+    except RollupRecordError as error:
+        log.error(
+            "%s[%d]@%d: unreadable partial sums; windows up to now get no final shares: %s",
+            *(topics.ROLLUPS, partition, offset, error),
+        )
+        windows.miss(partition, offset)

@@ -16,6 +16,8 @@ from tests.stream.shares_world import MINUTE_MS, START_MS, Event, Message, Parti
 from tests.stream.worlds import cases
 
 from tokentide_schemas.catalogue import load_catalogue
+from tokentide_schemas.cubes import MODEL_CUBE
+from tokentide_schemas.rollups import HEADER_CUBE
 from tokentide_schemas.shares import DIMENSIONS, HORIZONS_S, decode_shares
 from tokentide_stream.settings import StreamSettings
 from tokentide_stream.shares_worker import SharesWorker
@@ -341,6 +343,40 @@ def test_windows_whose_records_are_no_longer_in_the_topic_get_no_final_rows() ->
         (r["window_start"].timestamp() * 1000 - START_MS) // MINUTE_MS for r in life.durable.rows if r["is_final"]
     }
     assert starts and min(starts) > 10 + 10
+
+
+def test_unreadable_partials_stop_nothing_but_their_windows_get_no_final_rows() -> None:
+    log = one_partition()
+    for minute in range(60):
+        log.count(simple(minute * 60))
+        log.flush(START_MS + minute * MINUTE_MS)
+    spoilt = next(m for m in log.messages[30:] if (HEADER_CUBE, b"model") in m.headers)
+    spoilt.value = b"of another version"
+    spoilt_minute = int(spoilt.offset / 3)
+    life = Life([log])
+    life.deliver(0, 999)
+    life.step(10)
+    starts = {
+        (r["window_start"].timestamp() * 1000 - START_MS) // MINUTE_MS for r in life.durable.rows if r["is_final"]
+    }
+    assert spoilt_minute not in starts and max(starts) > spoilt_minute
+    assert life.worker.status()["unreadable_records_total"] == 1
+
+
+def test_a_report_of_another_version_is_passed_over() -> None:
+    log = one_partition()
+    log.count(simple(5))
+    log.flush(START_MS + 5_000)
+    log.messages[-1].value = b'{"field": "of another version"}'
+    log.count(simple(600))
+    log.flush(START_MS + 600_000)
+    life = Life([log])
+    life.finish()
+    assert [row for row in life.durable.rows if row["is_final"]]
+
+
+def test_the_model_cube_is_published_before_the_watermark_that_shares_follow() -> None:
+    assert MODEL_CUBE.is_live
 
 
 def test_after_days_without_events_the_last_minutes_before_still_get_their_final_rows() -> None:
