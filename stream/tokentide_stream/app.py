@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import faust
-from confluent_kafka import TopicCollection
+from confluent_kafka import Consumer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 from faust.types import TP
 
@@ -30,6 +30,7 @@ from tokentide_stream.worker import RollupWorker
 log = logging.getLogger(__name__)
 
 TICK_S = 0.1
+GAP_CHECK_S = 10.0
 STATUS_INTERVAL_S = 1.0
 EXIT_FAILED = 70
 
@@ -67,7 +68,8 @@ class StreamApp(faust.App):  # type: ignore[misc]  # faust ships no types for it
 class FaustOutlet:
     """Where a `RollupWorker` writes, on a Faust app."""
 
-    def __init__(self, app: StreamApp, table: Any, rollups: Any, usage: str) -> None:
+    def __init__(self, app: StreamApp, table: Any, rollups: Any, usage: str, bootstrap_servers: str) -> None:
+        self._bootstrap_servers = bootstrap_servers
         self._app = app
         self._table = table
         self._rollups = rollups
@@ -95,6 +97,24 @@ class FaustOutlet:
         prefix = b"%d/" % partition
         return {key: value for key, value in self._table.data.items() if key.startswith(prefix)}
 
+    def next_record(self, partition: int, offset: int) -> int | None:
+        """Offset of the first record at or after an offset that the topic has, None when there is no answer in time."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self._bootstrap_servers,
+                "group.id": f"{topics.STREAM_APP_ID}-gap",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "log_level": 0,
+            }
+        )
+        try:
+            consumer.assign([TopicPartition(self._usage, partition, offset)])
+            message = consumer.poll(GAP_CHECK_S)
+            return message.offset() if message is not None and message.error() is None else None
+        finally:
+            consumer.close()
+
     def end_offset(self, partition: int) -> int:
         """Offset after the newest record, as of the last fetch; 0 when nothing was fetched yet."""
         try:
@@ -121,7 +141,8 @@ def build_app(settings: StreamSettings, cubes: Sequence[Cube] | None = None) -> 
         value_type=bytes,
     )
     cubes = cubes or load_cubes(settings.cubes_file)
-    worker = RollupWorker(settings, cubes, epoch, FaustOutlet(app, table, rollups, topics.USAGE), pricer=catalogue)
+    outlet = FaustOutlet(app, table, rollups, topics.USAGE, settings.kafka_bootstrap_servers)
+    worker = RollupWorker(settings, cubes, epoch, outlet, pricer=catalogue)
     app.worker = worker
     _attach(app, worker, usage, settings, catalogue.version)
     return app
@@ -131,9 +152,6 @@ def _attach(app: StreamApp, worker: RollupWorker, usage: Any, settings: StreamSe
     async def count(stream: Any) -> None:
         # noack: Faust would acknowledge in a `finally`, so also for an envelope whose counting failed.
         async for event in stream.noack().events():
-            if app.rebalancing:
-                # A leftover of the last assignment; the partition's owner reads it again from its committed offset.
-                continue
             try:
                 await worker.receive(event)
             except Exception:  # noqa: BLE001 - whatever it is, going on would skip an envelope

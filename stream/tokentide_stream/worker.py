@@ -41,6 +41,10 @@ CHECKPOINT_SHARE = 20
 """A checkpoint waits for at least so many times as long as the last one took, so that large states cost little."""
 
 
+class MissedRecordsError(Exception):
+    """Records of a partition were passed over. Nothing is lost: a restart reads them from the last checkpoint on."""
+
+
 class Outlet(Protocol):
     """Where the worker writes; the Faust app implements it. Each call returns once the broker has the data."""
 
@@ -52,6 +56,9 @@ class Outlet(Protocol):
 
     def checkpoints(self, partition: int) -> dict[bytes, bytes]:
         """The recovered checkpoints of a partition, by key."""
+
+    def next_record(self, partition: int, offset: int) -> int | None:
+        """Offset of the first record at or after an offset that the topic has, None when unknown."""
 
     def end_offset(self, partition: int) -> int:
         """Offset after the newest record of the partition of the usage topic, as far as known."""
@@ -176,16 +183,18 @@ class RollupWorker:
         self._waiting_bytes = 0
 
     def _watch_for_a_gap(self, number: int, applied_offset: int, offset: int) -> None:
-        """Say it when offsets are missing: transactions leave such gaps, and so does retention that was faster."""
-        if applied_offset >= 0 and offset > applied_offset + 1:
-            self.missing_offsets += offset - applied_offset - 1
-            log.error(
-                "partition %d: offsets %d to %d were never delivered; if Kafka's retention removed them, `tokentide "
-                "verify` shows what is missing",
-                number,
-                applied_offset + 1,
-                offset - 1,
-            )
+        """Raise MissedRecordsError when records were passed over; say it when the topic does not have them.
+
+        Transactions leave gaps without records, and retention may be faster than a worker that was away for long.
+        """
+        first = applied_offset + 1
+        if applied_offset < 0 or offset <= first:
+            return
+        found = self.outlet.next_record(number, first)
+        if found is not None and found < offset:
+            raise MissedRecordsError(f"partition {number}: offset {found} is in the topic but {offset} was delivered")
+        self.missing_offsets += offset - first
+        log.error("partition %d: offsets %d to %d are not in the topic", number, first, offset - 1)
 
     async def _flush(self, with_checkpoint: bool, due_at: float | None) -> None:
         """Publish what is due at a time, or everything."""

@@ -74,6 +74,10 @@ class Outlet:
     def checkpoints(self, partition: int) -> dict[bytes, bytes]:
         return dict(self.broker.checkpoints.get(partition, {}))
 
+    def next_record(self, partition: int, offset: int) -> int | None:
+        offsets = [record.offset for record in self.broker.world.partitions[partition].records]
+        return min((found for found in offsets if found >= offset), default=None)
+
     def end_offset(self, partition: int) -> int:
         records = self.broker.world.partitions[partition].records
         return records[-1].offset + 1 if records else 0
