@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from tests.end_to_end.harness import Stack, wait_until
 
+pytestmark = pytest.mark.long
+
 TEAM = '[[cube]]\nname = "team"\ndimensions = ["tenant", "latency_ms_bucket"]\ntiers = [3600]\nemit_interval_s = 2\n'
 ADDED = '[[cube]]\nname = "language"\ndimensions = ["language", "category"]\n'
 

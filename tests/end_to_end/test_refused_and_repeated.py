@@ -12,6 +12,8 @@ import pytest
 from end_to_end.harness import Stack, wait_until
 from tokentide_schemas.envelope import CONTENT_TYPE_NDJSON
 
+pytestmark = pytest.mark.long
+
 PROVIDER = "the store does not like it"
 
 
