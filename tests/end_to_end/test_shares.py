@@ -17,6 +17,8 @@ from end_to_end.harness import Stack, wait_until
 from tokentide_deploy.data_dir import DataDir
 from tokentide_producers.emitter import Emitter
 
+pytestmark = pytest.mark.long
+
 LIVE_WITHIN_S = 30
 """Generous for a busy machine; the shares are published every five seconds."""
 MINUTE_S = 60
