@@ -74,6 +74,7 @@ class FaustOutlet:
         self._table = table
         self._rollups = rollups
         self._usage = usage
+        self._looker: Consumer | None = None
 
     async def send_rollups(self, partition: int, records: Sequence[tuple[list[tuple[str, bytes]], bytes]]) -> None:
         """Append records in order and wait until the broker has all of them."""
@@ -99,21 +100,24 @@ class FaustOutlet:
 
     def next_record(self, partition: int, offset: int) -> int | None:
         """Offset of the first record at or after an offset that the topic has, None when there is no answer in time."""
-        consumer = Consumer(
-            {
-                "bootstrap.servers": self._bootstrap_servers,
-                "group.id": f"{topics.STREAM_APP_ID}-gap",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "log_level": 0,
-            }
-        )
+        if self._looker is None:
+            # Kept: with a transactional producer every transaction leaves a gap that is looked into.
+            self._looker = Consumer(
+                {
+                    "bootstrap.servers": self._bootstrap_servers,
+                    "group.id": f"{topics.STREAM_APP_ID}-gap",
+                    "enable.auto.commit": False,
+                    "auto.offset.reset": "earliest",
+                    "queued.max.messages.kbytes": 1024,
+                    "log_level": 0,
+                }
+            )
+        self._looker.assign([TopicPartition(self._usage, partition, offset)])
         try:
-            consumer.assign([TopicPartition(self._usage, partition, offset)])
-            message = consumer.poll(GAP_CHECK_S)
+            message = self._looker.poll(GAP_CHECK_S)
             return message.offset() if message is not None and message.error() is None else None
         finally:
-            consumer.close()
+            self._looker.unassign()
 
     def end_offset(self, partition: int) -> int:
         """Offset after the newest record, as of the last fetch; 0 when nothing was fetched yet."""

@@ -174,7 +174,7 @@ class RollupWorker:
                 continue
             events, part.received = part.received, []
             records = [_record(number, event.message) for event in events]
-            self._watch_for_a_gap(number, part.state.applied_offset, records[0].offset)
+            self._watch_for_gaps(number, part.state.applied_offset, records)
             self.events_total += part.state.apply(records)
             part.newest_appended_ms = records[-1].appended_at_ms
             part.unacknowledged += events
@@ -182,17 +182,30 @@ class RollupWorker:
         self._waiting_records = 0
         self._waiting_bytes = 0
 
-    def _watch_for_a_gap(self, number: int, applied_offset: int, offset: int) -> None:
+    def _watch_for_gaps(self, number: int, applied_offset: int, records: Sequence[Record]) -> None:
         """Raise MissedRecordsError when records were passed over; say it when the topic does not have them.
 
         Transactions leave gaps without records, and retention may be faster than a worker that was away for long.
+        Before the first checkpoint, too: reading begins at offset 0, or where retention has put the topic's beginning.
         """
-        first = applied_offset + 1
-        if applied_offset < 0 or offset <= first:
-            return
+        expected = applied_offset + 1
+        for record in records:
+            if record.offset > expected:
+                self._explain_gap(number, expected, record.offset)
+            expected = max(expected, record.offset + 1)
+
+    def _explain_gap(self, number: int, first: int, offset: int) -> None:
         found = self.outlet.next_record(number, first)
-        if found is not None and found < offset:
+        if found is None:
+            raise MissedRecordsError(
+                f"partition {number}: offset {offset} was delivered where {first} was expected, and Kafka did not say "
+                "whether there is anything in between"
+            )
+        if found < offset:
             raise MissedRecordsError(f"partition {number}: offset {found} is in the topic but {offset} was delivered")
+        if first == 0:
+            log.info("partition %d: the topic begins at offset %d", number, offset)
+            return
         self.missing_offsets += offset - first
         log.error("partition %d: offsets %d to %d are not in the topic", number, first, offset - 1)
 

@@ -155,3 +155,60 @@ def test_the_status_counts_events_lag_and_groups() -> None:
         }
 
     run(scenario, at(0, 0, 61), at(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("read_before", "delivered"),
+    [((), (2,)), ((), (0, 2)), ((0,), (2,)), ((0,), (1, 3))],
+    ids=["at the beginning", "within the first batch", "after a checkpoint", "within a later batch"],
+)
+def test_a_record_that_was_passed_over_ends_the_worker(
+    read_before: tuple[int, ...], delivered: tuple[int, ...]
+) -> None:
+    records = [at(0, 0), at(1, 1), at(2, 2), at(3, 3)]
+
+    async def scenario(cluster: Cluster) -> None:
+        worker = cluster.members[0].worker
+        for batch in filter(None, (read_before, delivered)):
+            for offset in batch:
+                await worker.receive(Event(cluster.members[0], records[offset]))
+            if batch is delivered:
+                with pytest.raises(worker_module.MissedRecordsError, match="was delivered"):
+                    await worker.finish()
+            else:
+                await worker.finish()
+
+    run(scenario, *records)
+
+
+def test_a_gap_that_the_topic_has_as_well_is_counted_and_passed() -> None:
+    records = [at(0, 0), at(3, 1)]
+
+    async def scenario(cluster: Cluster) -> None:
+        await cluster.members[0].read(0, 4)
+        await cluster.members[0].worker.finish()
+        assert cluster.members[0].worker.events_total == 2
+        assert cluster.members[0].worker.missing_offsets == 2
+
+    run(scenario, *records)
+
+
+def test_a_topic_whose_beginning_is_gone_is_read_from_where_it_begins() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        await cluster.members[0].read(0, 1)
+        await cluster.members[0].worker.finish()
+        assert cluster.members[0].worker.events_total == 1
+        assert cluster.members[0].worker.missing_offsets == 0
+
+    run(scenario, at(50, 0))
+
+
+def test_a_gap_that_kafka_does_not_explain_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(cluster: Cluster) -> None:
+        member = cluster.members[0]
+        monkeypatch.setattr(member.outlet, "next_record", lambda _partition, _offset: None)
+        await member.worker.receive(Event(member, at(3, 3)))
+        with pytest.raises(worker_module.MissedRecordsError, match="did not say"):
+            await member.worker.finish()
+
+    run(scenario, at(0, 0), at(3, 3))
