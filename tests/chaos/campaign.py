@@ -16,8 +16,8 @@ from chaos.processes import Fleet
 
 TICK_S = 0.1
 PROGRESS_EVERY_S = 0.4
-AT_ONCE = 3
-MEAN_PAUSE_S = 1.2
+AT_ONCE = 4
+MEAN_PAUSE_S = 1.0
 RECOVERY_LIMIT_S = 240.0
 
 

@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from chaos.full_disk import SmallDisk
@@ -21,12 +22,11 @@ from chaos.proxy import HOST
 from chaos.store_proxy import StoreProxy
 from tokentide_deploy import child_process, log_files
 from tokentide_deploy.commands.up_components import clickhouse_answers
+from tokentide_deploy.commands.up_steps import prepare
 from tokentide_deploy.embedded_kafka import BrokerSettings, broker_is_ready, prepare_broker
-from tokentide_deploy.kafka_topics import ensure_topics
 from tokentide_deploy.ports import free_ports
-from tokentide_deploy.stack_state import ClickHouseAccount
+from tokentide_deploy.stack_state import ClickHouseAccount, StackAddresses, own_process_started_s
 from tokentide_schemas import crash_points
-from tokentide_sinks.migrate import migrate
 from tokentide_sinks.store import Store
 
 WRITER_PASSWORD = "chaos-writer"
@@ -169,11 +169,21 @@ class Fleet:
         self._add_kafka()
         self._add_store()
         self.wait_ready()
-        ensure_topics(self.kafka_servers, PARTITIONS)
-        migrate(self.store())
+        prepare(self._addresses(), PARTITIONS)
         for kind, count in (("worker", workers), ("events-sink", events_sinks), ("rollups-sink", rollups_sinks)):
             self.scale(kind, count)
         self.wait_ready()
+
+    def _addresses(self) -> StackAddresses:
+        return StackAddresses(
+            data_dir=self.folder,
+            kafka_bootstrap_servers=self.kafka_servers,
+            clickhouse_writer=self.account,
+            clickhouse_reader=self.account,
+            pid=os.getpid(),
+            pid_started_s=own_process_started_s(),
+            started_at=datetime.now(UTC),
+        )
 
     def stop(self) -> None:
         """Stop everything at once: nothing is lost by that."""
