@@ -4,7 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check lint generated unit long lock clean help
+# What make chaos does; SEED repeats a run.
+FAULTS ?= 500
+EVENTS ?= 2000000
+SEED ?=
+
+.PHONY: demo test check lint generated unit long chaos lock clean help
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +46,10 @@ unit: $(STAMP)
 
 long: $(STAMP) ## the tests that take minutes each
 	$(BIN)/pytest -m long
+
+chaos: $(STAMP) ## faults under load for an hour, then killed and scaled workers; what is lost or doubled is shown
+	PYTHONPATH=tests $(BIN)/python -m chaos --faults $(FAULTS) $(if $(SEED),--seed $(SEED))
+	PYTHONPATH=tests $(BIN)/python -m chaos.workers --events $(EVENTS) $(if $(SEED),--seed $(SEED))
 
 lock: $(STAMP) ## pin the newest versions that work together
 	printf 'uv\n' | $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11 - -o requirements-bootstrap.lock

@@ -122,9 +122,9 @@ class Faults:
             member = self._a_member(kind)
             if member is None:
                 return None
-            self.fleet.kafka_proxy.isolate(member.pid)
-            seconds = self.random.uniform(*LONGER_THAN_A_SESSION_S)
-            return Running(seconds, self.fleet.kafka_proxy.resume)
+            proxy, pid = self.fleet.kafka_proxy, member.pid
+            proxy.isolate(pid)
+            return Running(self.random.uniform(*LONGER_THAN_A_SESSION_S), lambda: proxy.release(pid))
 
         return begin
 
@@ -132,15 +132,15 @@ class Faults:
         def begin() -> Running | None:
             proxy = self.fleet.store_proxy
             table = self.random.choice((None, "events", "events", "ingest_ledger", "dead_letters", "stream_watermarks"))
-            proxy.arm(fault, self.random.randrange(1, 4), table, self.random.uniform(0.5, 4.0))
-            return Running(10.0, proxy.disarm, lambda: not proxy.is_armed)
+            armed = proxy.arm(fault, self.random.randrange(1, 4), table, self.random.uniform(0.5, 4.0))
+            return Running(10.0, lambda: proxy.disarm(armed), lambda: not proxy.is_armed(armed))
 
         return begin
 
     def _refuse(self) -> Running | None:
         proxy = self.fleet.store_proxy
         proxy.refuse()
-        return Running(self.random.uniform(0.5, 6.0), proxy.disarm)
+        return Running(self.random.uniform(0.5, 6.0), proxy.accept)
 
     def _cut_kafka(self) -> Running | None:
         self.fleet.kafka_proxy.cut_all()

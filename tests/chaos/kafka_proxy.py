@@ -30,8 +30,7 @@ class KafkaProxy(Proxy):
         self._call(self._flowing.clear)
 
     def resume(self) -> None:
-        """Let bytes flow and every process in."""
-        self._isolated.clear()
+        """Let bytes flow."""
         self._call(self._flowing.set)
 
     def cut_in_the_middle(self, times: int) -> None:
@@ -39,10 +38,14 @@ class KafkaProxy(Proxy):
         self._cuts += times
 
     def isolate(self, pid: int) -> None:
-        """Cut a process off until `resume`; it keeps all other connections."""
+        """Cut a process off until `release`; it keeps all other connections."""
         self._isolated.add(pid)
         ports = _ports_of([pid])
         self._call(self._cut, lambda writer: peer_port(writer) in ports)
+
+    def release(self, pid: int) -> None:
+        """Let a process in again."""
+        self._isolated.discard(pid)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._isolated and peer_port(writer) in _ports_of(self._isolated):

@@ -23,8 +23,10 @@ class StoreFault(StrEnum):
     SLOW_ANSWER = "answer late, then cut"
 
 
-@dataclass(slots=True)
-class _Armed:
+@dataclass(slots=True, eq=False)
+class Armed:
+    """A fault that waits for its inserts. left: how many more."""
+
     fault: StoreFault
     table: str | None
     left: int
@@ -37,34 +39,39 @@ class StoreProxy(Proxy):
     def __init__(self, upstream_port: int, seed: int) -> None:
         super().__init__(upstream_port)
         self._random = random.Random(seed)
-        self._armed: list[_Armed] = []
+        self._armed: list[Armed] = []
         self._lock = threading.Lock()
         self._refusing = False
         self.done: Counter[StoreFault] = Counter()
 
-    def arm(self, fault: StoreFault, inserts: int = 1, table: str | None = None, seconds: float = 0.0) -> None:
+    def arm(self, fault: StoreFault, inserts: int = 1, table: str | None = None, seconds: float = 0.0) -> Armed:
         """Break the next inserts (into one table, when named)."""
+        armed = Armed(fault, table, inserts, seconds)
         with self._lock:
-            self._armed.append(_Armed(fault, table, inserts, seconds))
+            self._armed.append(armed)
+        return armed
 
-    def disarm(self) -> None:
-        """Break nothing more."""
+    def disarm(self, armed: Armed) -> None:
+        """Break nothing more on its account."""
         with self._lock:
-            self._armed.clear()
-        self._refusing = False
+            if armed in self._armed:
+                self._armed.remove(armed)
 
-    @property
-    def is_armed(self) -> bool:
-        """Some armed fault has not taken place yet."""
+    def is_armed(self, armed: Armed) -> bool:
+        """It has not taken place as often as it is to."""
         with self._lock:
-            return bool(self._armed)
+            return armed in self._armed
 
     def refuse(self) -> None:
-        """Cut all connections and take no new ones, until `disarm`."""
+        """Cut all connections and take no new ones, until `accept`."""
         self._refusing = True
         self.cut_all()
 
-    def _take(self, request: Message) -> _Armed | None:
+    def accept(self) -> None:
+        """Take connections again."""
+        self._refusing = False
+
+    def _take(self, request: Message) -> Armed | None:
         table = request.inserts_into
         if table is None:
             return None
@@ -111,7 +118,7 @@ class StoreProxy(Proxy):
 
     async def _break(
         self,
-        armed: _Armed,
+        armed: Armed,
         request: Message,
         from_store: asyncio.StreamReader,
         to_store: asyncio.StreamWriter,

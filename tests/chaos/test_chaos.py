@@ -37,7 +37,7 @@ def test_without_deduplication_the_same_campaign_fails(tmp_path: Path) -> None:
 
 
 @pytest.mark.embedded
-@pytest.mark.slow
+@pytest.mark.long
 def test_workers_that_are_killed_and_scaled_leave_no_difference(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     result = WorkersRun(tmp_path / "run", 1, events=60_000, rate=2_000, kill_every_s=8, say=print).run()

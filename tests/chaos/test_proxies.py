@@ -114,12 +114,12 @@ def test_a_cut_answer_leaves_the_insert_done(proxy: StoreProxy, upstream: Upstre
 
 
 def test_a_fault_for_one_table_spares_the_others_and_what_is_no_insert(proxy: StoreProxy, upstream: Upstream) -> None:
-    proxy.arm(StoreFault.LATE_500, table="events")
+    armed = proxy.arm(StoreFault.LATE_500, table="events")
     assert post(proxy, "/?query=INSERT+INTO+ingest_ledger+FORMAT+Arrow") == (200, b"ok")
     assert post(proxy, "/", b"SELECT 1") == (200, b"ok")
-    assert proxy.is_armed
+    assert proxy.is_armed(armed)
     assert post(proxy, "/", b"INSERT INTO events FORMAT Arrow\n...")[0] == 500
-    assert not proxy.is_armed
+    assert not proxy.is_armed(armed)
 
 
 def test_while_it_refuses_nothing_gets_through(proxy: StoreProxy, upstream: Upstream) -> None:
@@ -127,7 +127,7 @@ def test_while_it_refuses_nothing_gets_through(proxy: StoreProxy, upstream: Upst
     with pytest.raises(BROKEN):
         post(proxy)
     assert upstream.bodies == []
-    proxy.disarm()
+    proxy.accept()
     assert post(proxy) == (200, b"ok")
 
 
@@ -217,6 +217,6 @@ def test_an_isolated_process_is_cut_off_until_the_end(kafka_proxy: KafkaProxy) -
         wait_until(lambda: is_cut(connection), "the cut", 10)
     with socket.create_connection((HOST, kafka_proxy.port), 10) as connection:
         assert is_cut(connection)
-    kafka_proxy.resume()
+    kafka_proxy.release(os.getpid())
     with socket.create_connection((HOST, kafka_proxy.port), 10) as connection:
         assert ask(connection, b"a") == b"a"
