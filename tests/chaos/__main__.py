@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -27,6 +28,8 @@ def main() -> int:
     parser.add_argument("--without-dedup", action="store_true", help="sinks that forget what they did: it must fail")
     parser.add_argument("--folder", type=Path, default=None, help="keep logs and data here")
     given = parser.parse_args()
+    # So that a polite kill takes all children and the small disk away as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     seed = given.seed if given.seed is not None else int(time.time())
     folder = given.folder or Path(tempfile.mkdtemp(prefix="tokentide-chaos-"))
     # A store that is away is what this is about, not news.

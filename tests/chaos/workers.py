@@ -9,6 +9,7 @@ import argparse
 import json
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -154,6 +155,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="default: from the clock; it is printed")
     parser.add_argument("--folder", type=Path, default=None, help="keep logs and data here")
     given = parser.parse_args()
+    # So that a polite kill takes all children and the small disk away as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     seed = given.seed if given.seed is not None else int(time.time())
     folder = given.folder or Path(tempfile.mkdtemp(prefix="tokentide-chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
