@@ -90,7 +90,9 @@ def fill(store: Store, records: Iterable[Record], now_ms: int) -> None:
                 "epoch": EPOCH,
                 "partition": partition,
                 "applied_offset": state.applied_offset,
+                "published_offset": state.applied_offset,
                 "watermark": dt.datetime.fromtimestamp(state.watermark_ms / 1000, dt.UTC),
+                "published_watermark": dt.datetime.fromtimestamp(state.watermark_ms / 1000, dt.UTC),
                 "applied_events": state.applied_events,
                 "emitted_at": dt.datetime.fromtimestamp(now_ms / 1000, dt.UTC),
             }
