@@ -20,6 +20,8 @@ from tokentide_sinks.rollups_sink import RollupsSink
 from tokentide_sinks.settings import SinkSettings
 from tokentide_sinks.store import StoreUnavailableError
 
+pytestmark = pytest.mark.long
+
 
 class StoreThatGoesAway:
     """Remembers the newest progress of each partition; refuses while `away` is set."""
