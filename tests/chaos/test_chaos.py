@@ -9,6 +9,8 @@ import pytest
 from chaos.campaign import Campaign
 from chaos.workers import WorkersRun
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.embedded
 @pytest.mark.slow
