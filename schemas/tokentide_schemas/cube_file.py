@@ -6,6 +6,7 @@ dimensions = ["tenant", "app", "model"]
 tiers = [3600, 86400]            # optional: longer windows in seconds
 emit_interval_s = 5              # optional
 limits = { app = 500 }           # optional: distinct values, the rest is __other__
+max_groups = 20000               # optional: of one window and partition, the rest is __other__
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _KEYS: Final[dict[str, str]] = {
     "tiers": "a list of whole numbers of seconds",
     "emit_interval_s": "a number of seconds",
     "limits": "a table of whole numbers",
+    "max_groups": "a whole number",
     "measures": "a list of texts",
 }
 _LISTS: Final = {"dimensions": str, "tiers": int, "measures": str}
@@ -82,7 +84,7 @@ def _fits(key: str, value: Any) -> bool:
         return isinstance(value, dict) and all(type(item) is int for item in value.values())
     if key == "emit_interval_s":
         return type(value) in (int, float)
-    if key == "window_s":
+    if key in ("window_s", "max_groups"):
         return type(value) is int
     return key != "name" or isinstance(value, str)
 

@@ -94,6 +94,11 @@ OTHER_LIMIT: Final = 1_000
 """Limit of a label that DEFAULT_LIMITS does not name."""
 
 
+DEFAULT_MAX_GROUPS: Final = 50_000
+KEPT_WHEN_FOLDED: Final = frozenset({"outcome"})
+"""Labels of few values, which groups past a cube's `max_groups` keep: the error rate stays right."""
+
+
 class CubeError(ValueError):
     """A cube cannot be as it is declared; `problems` has all reasons."""
 
@@ -108,7 +113,9 @@ class Cube:
 
     dimensions: label columns of the event or names of `dimensions.DERIVED`. tiers: longer windows, in seconds, that
     are kept as well. emit_interval_s: pause between two publications of changes. limits: (dimension, distinct values)
-    where they differ from `DEFAULT_LIMITS`. measures: names out of `MEASURES`, with `requests` among them.
+    where they differ from `DEFAULT_LIMITS`. max_groups: groups in one window, segment and partition; later ones are
+    counted with `__other__` as every label, which is what bounds a worker's memory. measures: names out of `MEASURES`,
+    with `requests` among them.
     """
 
     name: str
@@ -117,6 +124,7 @@ class Cube:
     tiers: tuple[int, ...] = ()
     emit_interval_s: float = 1.0
     limits: tuple[tuple[str, int], ...] = ()
+    max_groups: int = DEFAULT_MAX_GROUPS
     measures: tuple[str, ...] = MEASURE_NAMES
 
     def __post_init__(self) -> None:
@@ -144,6 +152,8 @@ class Cube:
                 found.append(f"limits: {name!r} is not a label dimension of this cube")
             elif not 1 <= limit <= 1_000_000:
                 found.append(f"limits: {name} must be 1 to 1000000")
+        if not 1 <= self.max_groups <= 1_000_000:
+            found.append("max_groups: must be 1 to 1000000")
         found += [f"measures: {unknown_name(m, MEASURE_NAMES)}" for m in self.measures if m not in MEASURES_BY_NAME]
         if "requests" not in self.measures:
             found.append("measures: requests must be among them")
@@ -212,8 +222,8 @@ MODEL_CUBE: Final = Cube("model", ("model", "provider", "category", "outcome"), 
 CUBES: Final[tuple[Cube, ...]] = (
     MODEL_CUBE,
     Cube("geography", ("country", "category", "outcome"), tiers=_LONG, emit_interval_s=10.0),
-    Cube("app", ("app", "model"), tiers=_LONG, emit_interval_s=10.0),
-    Cube("tenant", ("tenant", "model"), tiers=_LONG, emit_interval_s=10.0),
+    Cube("app", ("app",), tiers=_LONG, emit_interval_s=10.0),
+    Cube("tenant", ("tenant",), tiers=_LONG, emit_interval_s=10.0),
     Cube(
         "time_to_first_token",
         ("model", "provider", "time_to_first_token_ms_bucket"),

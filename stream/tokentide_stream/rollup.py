@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from tokentide_schemas.cubes import Cube
+from tokentide_schemas.cubes import KEPT_WHEN_FOLDED, Cube
 from tokentide_schemas.dimensions import OTHER
 from tokentide_stream.aggregate import FIRST, add, coded_schema, group_keys, merge
 from tokentide_stream.labels import Ints, Labels
@@ -116,33 +116,45 @@ class Rollup:
         self.encoded = None
 
     def _fold(self, labels: Labels) -> None:
-        """Count under `__other__` what is past a dimension's limit of distinct values.
+        """Count under `__other__` what is past a limit: of a dimension's distinct values, then of the groups.
 
-        In each window and segment the values that came first in the log are admitted, so batches, crashes and
-        restarts give the same answer; who is admitted already is in the open rows.
+        In each window and segment those that came first in the log are admitted, so batches, crashes and restarts give
+        the same answer; who is admitted already is in the open rows.
         """
         for name, limit in self.cube.guarded.items():
-            if labels.size(name) <= limit:
-                continue
-            other = labels.number(name, OTHER)
-            place = ["window_start_s", "segment"]
-            known = self.open_rows.filter(pl.col(name) != other).select(*place, name).unique()
-            taken = known.group_by(place).agg(pl.len().cast(pl.Int64).alias("taken"))
-            came = pl.concat(self.pending).filter(pl.col(name) != other)
-            new = came.group_by(*place, name).agg(pl.col(FIRST).min()).join(known, on=[*place, name], how="anti")
-            rank = pl.col(FIRST).rank("ordinal").over(place).cast(pl.Int64)
-            refused = (
-                new.join(taken, on=place, how="left")
-                .filter(rank + pl.col("taken").fill_null(0) > limit)
-                .select(*place, name, pl.lit(value=True).alias("refused"))
-            )
-            if not len(refused):
-                continue
-            self.pending = [self._folded(frame, refused, name, other) for frame in self.pending]
+            if labels.size(name) > limit:
+                self._fold_past(limit, (name,), {name: labels.number(name, OTHER)})
+        foldable = [name for name in self.cube.guarded if name not in KEPT_WHEN_FOLDED]
+        if foldable and self.groups > self.cube.max_groups:
+            others = {name: labels.number(name, OTHER) for name in foldable}
+            self._fold_past(self.cube.max_groups, self.cube.dimensions, others)
 
-    def _folded(self, frame: pl.DataFrame, refused: pl.DataFrame, name: str, other: int) -> pl.DataFrame:
-        marked = frame.join(refused, on=["window_start_s", "segment", name], how="left", maintain_order="left")
+    def _fold_past(self, limit: int, names: tuple[str, ...], others: dict[str, int]) -> None:
+        """Admit so many distinct values of the columns `names`; in all other rows, set the columns of `others`."""
+        place = ["window_start_s", "segment"]
+        key = [*place, *names]
+        is_other = pl.all_horizontal([pl.col(name) == value for name, value in others.items()])
+        known = self.open_rows.filter(~is_other).select(key).unique()
+        taken = known.group_by(place).agg(pl.len().cast(pl.Int64).alias("taken"))
+        came = pl.concat([frame.select(*key, FIRST) for frame in self.pending]).filter(~is_other)
+        new = came.group_by(key).agg(pl.col(FIRST).min()).join(known, on=key, how="anti")
+        rank = pl.col(FIRST).rank("ordinal").over(place).cast(pl.Int64)
+        refused = (
+            new.join(taken, on=place, how="left")
+            .filter(rank + pl.col("taken").fill_null(0) > limit)
+            .select(*key, pl.lit(value=True).alias("refused"))
+        )
+        if len(refused):
+            self.pending = [self._folded(frame, refused, key, others) for frame in self.pending]
+
+    def _folded(
+        self, frame: pl.DataFrame, refused: pl.DataFrame, key: list[str], others: dict[str, int]
+    ) -> pl.DataFrame:
+        marked = frame.join(refused, on=key, how="left", maintain_order="left")
         is_refused = pl.col("refused").fill_null(value=False)
         self.folded_requests += int(marked.filter(is_refused)["requests"].sum())
-        value = pl.when(is_refused).then(pl.lit(other, pl.Int32)).otherwise(pl.col(name)).alias(name)
-        return marked.with_columns(value).select(frame.columns)
+        values = [
+            pl.when(is_refused).then(pl.lit(other, pl.Int32)).otherwise(pl.col(name)).alias(name)
+            for name, other in others.items()
+        ]
+        return marked.with_columns(values).select(frame.columns)

@@ -28,7 +28,7 @@ from tokentide_schemas.rollups import (
     Progress,
     encode_partials,
 )
-from tokentide_stream import checkpoint
+from tokentide_stream import checkpoint, checkpoint_parts
 from tokentide_stream.partition import PartitionState
 from tokentide_stream.publish import partials
 from tokentide_stream.settings import StreamSettings
@@ -70,6 +70,9 @@ class _Partition:
     received: list[Any] = field(default_factory=list)
     unacknowledged: list[Any] = field(default_factory=list)
     stale_keys: list[bytes] = field(default_factory=list)
+    # Where the last checkpoint's parts are, and how many each of the two slots holds.
+    slot: int = 0
+    slot_parts: tuple[int, int] = (0, 0)
     newest_appended_ms: int = 0
     checkpointed_offset: int = -1
     progress_at: float = 0.0
@@ -152,20 +155,18 @@ class RollupWorker:
         return known
 
     def _recover(self, number: int) -> _Partition:
-        best: bytes | None = None
-        best_offset = -1
         keys = self.outlet.checkpoints(number)
-        for value in keys.values():
-            epoch, offset = checkpoint.peek(value)
-            if epoch == self.epoch and offset > best_offset:
-                best, best_offset = value, offset
+        found = checkpoint_parts.furthest(keys, self.epoch)
+        if found.incomplete:
+            log.warning("partition %d: passed over %d checkpoints without all parts", number, len(found.incomplete))
+        best = found.value
         lateness_s = self.settings.stream_allowed_lateness_s
         cubes = self.cubes
         state = PartitionState(cubes, lateness_s) if best is None else checkpoint.load(best, cubes, lateness_s)
         state.pricer = self.pricer
         log.info("partition %d: starting after offset %d (%d checkpoints)", number, state.applied_offset, len(keys))
         mine = self.incarnation.encode()
-        stale = [key for key in keys if not key.endswith(mine)]
+        stale = [key for key in keys if key.split(b"/")[1] != mine]
         return _Partition(state, stale_keys=stale, checkpointed_offset=state.applied_offset)
 
     def _count(self) -> None:
@@ -247,12 +248,15 @@ class RollupWorker:
         value = checkpoint.dump(part.state, self.epoch)
         self._checkpoint_took_s += max(0.0, self.clock() - began)
         offset = part.state.applied_offset
-        if len(value) > topics.MAX_CHECKPOINT_BYTES:
-            raise checkpoint.CheckpointError(
-                f"partition {number}: the checkpoint has {len(value)} bytes, the topic takes "
-                f"{topics.MAX_CHECKPOINT_BYTES}; use more partitions or fewer dimensions"
-            )
-        await self.outlet.write_checkpoint(number, b"%d/" % number + self.incarnation.encode(), value)
+        key = b"%d/" % number + self.incarnation.encode()
+        writes = checkpoint_parts.plan(
+            key, value, slot=part.slot, slot_parts=part.slot_parts, part_bytes=checkpoint_parts.PART_BYTES
+        )
+        for name, piece in writes.parts:
+            await self.outlet.write_checkpoint(number, name, piece)
+        await self.outlet.write_checkpoint(number, *writes.head)
+        part.slot, part.slot_parts = writes.slot, writes.slot_parts
+        part.stale_keys += writes.obsolete
         part.checkpointed_offset = offset
         stale, part.stale_keys = part.stale_keys, []
         for key in stale:

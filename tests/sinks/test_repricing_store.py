@@ -247,13 +247,13 @@ def test_a_window_with_a_folded_tail_is_corrected_in_the_tail_once(
     if fine_first:
         Repricer(world.store, two).recompute(SINCE)
     cube = next(cube for cube in CUBES if cube.name == "app")
-    others = "source_epoch, source_partition, segment, 2 AS version, window_start, model, emitted_at"
+    others = "source_epoch, source_partition, segment, 2 AS version, window_start, emitted_at"
     measures = ", ".join(cube.measures)
     zeros = ", ".join(f"0 AS {name}" for name in cube.measures)
     tail = f"FROM {cube.partials_table} FINAL WHERE app IN ('b', 'c') AND segment = 0"
     columns = f"INSERT INTO {cube.partials_table} (app, {others.replace('2 AS version', 'version')}, {measures}) "
     sums = ", ".join(f"sum(p.{name})" for name in cube.measures)
-    keys = "p.source_epoch, p.source_partition, p.segment, 2, p.window_start, p.model"
+    keys = "p.source_epoch, p.source_partition, p.segment, 2, p.window_start"
     world.store.command(
         f"{columns} SELECT '__other__', {keys}, now64(3), {sums} FROM {cube.partials_table} AS p FINAL "
         "WHERE p.app IN ('b', 'c') AND p.segment = 0 GROUP BY ALL"

@@ -11,7 +11,7 @@ from typing import Any
 from tests.stream.worlds import CUBES, World
 
 from tokentide_schemas.envelope import Record
-from tokentide_stream import checkpoint
+from tokentide_stream import checkpoint_parts
 from tokentide_stream.settings import StreamSettings
 from tokentide_stream.worker import RollupWorker
 
@@ -34,9 +34,8 @@ class Broker:
     rollups: dict[int, list[tuple[dict[str, bytes], bytes]]] = field(default_factory=dict)
     owner: dict[int, Member] = field(default_factory=dict)
 
-    def furthest_checkpoint(self, partition: int) -> int:
-        values = self.checkpoints.get(partition, {}).values()
-        return max((checkpoint.peek(value)[1] for value in values), default=-1)
+    def furthest_checkpoint(self, partition: int, epoch: str = EPOCH) -> int:
+        return checkpoint_parts.furthest(self.checkpoints.get(partition, {}), epoch).applied_offset
 
 
 class Outlet:
@@ -101,7 +100,8 @@ class Event:
         partition = self.message.partition
         broker = self.member.broker
         self.member.outlet._durable(lambda: self.member.acknowledged.setdefault(partition, set()).add(self.offset))
-        assert broker.furthest_checkpoint(partition) >= self.offset, "acknowledged before a checkpoint includes it"
+        furthest = broker.furthest_checkpoint(partition, self.member.worker.epoch)
+        assert furthest >= self.offset, "acknowledged before a checkpoint includes it"
         self.member.commit(partition)
 
 

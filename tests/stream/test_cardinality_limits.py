@@ -112,3 +112,74 @@ def test_folded_requests_are_counted_through_a_checkpoint() -> None:
     # Two in the minute and two in the hour.
     assert state.folded_requests == 4
     assert checkpoint.load(checkpoint.dump(state, "e"), (LIMITED,), 0).folded_requests == 4
+
+
+CROWDED = Cube("crowded", ("app", "model", "outcome"), max_groups=6, limits=(("model", 2),), tiers=(3_600,))
+
+
+def crowded_log(seed: int, records: int = 40) -> list[Record]:
+    """Far more combinations than the six that a window admits, and a third model, which is one too many."""
+    rng = random.Random(seed)
+    made = []
+    for offset in range(records):
+        now_ms = T0_MS + offset * 9_000
+        events = [
+            event(
+                now_ms - rng.choice([0, 0, 30_000, 200_000]),
+                app=f"app-{rng.randrange(6)}",
+                model=rng.choice(["small", "large", "third"]),
+                outcome=rng.choice(["ok", "error"]),
+            )
+            for _ in range(rng.randint(1, 5))
+        ]
+        made.append(record(offset, *events, appended_ms=now_ms + 500))
+    return made
+
+
+def by_group(state: PartitionState, records: list[Record], rng: random.Random) -> dict[str, dict[tuple, int]]:
+    """Requests by everything after random batches, flushes and recoveries."""
+    newest: dict[str, dict[tuple, int]] = {"crowded": {}, "crowded_1h": {}}
+    position = 0
+    while position < len(records):
+        count = rng.randint(1, 6)
+        state.apply(records[position : position + count])
+        position += count
+        if rng.random() < 0.2:
+            state = checkpoint.load(checkpoint.dump(state, "e"), (CROWDED,), 0)
+        changes = state.flush() if rng.random() < 0.5 or position >= len(records) else None
+        for name, rows in (changes.rows if changes else {}).items():
+            keys = ["window_start_s", "segment", *CROWDED.dimensions]
+            newest[name] |= {row[:-1]: row[-1] for row in rows.select(*keys, "requests").iter_rows()}
+    return newest
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_groups_past_the_limit_are_counted_together_whatever_the_batches_and_recoveries(seed: int) -> None:
+    records = crowded_log(seed)
+    one_by_one = new_state(0, (CROWDED,))
+    expected_rows: dict[str, dict[tuple, int]] = {"crowded": {}, "crowded_1h": {}}
+    for each in records:
+        one_by_one.apply([each])
+        for name, rows in one_by_one.flush().rows.items():
+            keys = ["window_start_s", "segment", *CROWDED.dimensions]
+            expected_rows[name] |= {row[:-1]: row[-1] for row in rows.select(*keys, "requests").iter_rows()}
+    found = by_group(new_state(0, (CROWDED,)), records, random.Random(seed + 100))
+    assert found == expected_rows
+    for rows in found.values():
+        admitted: dict[tuple[int, int], int] = {}
+        for start_s, segment, app, model, _ in rows:
+            if (app, model) != (OTHER, OTHER):
+                admitted[start_s, segment] = admitted.get((start_s, segment), 0) + 1
+        assert max(admitted.values()) == 6
+        # The outcome is kept, so that error rates are those of all requests.
+        outcomes = {outcome for _, _, app, _, outcome in rows if app == OTHER}
+        assert outcomes == {"ok", "error"}
+        assert sum(rows.values()) == sum(decode_rows(each) for each in records)
+
+
+def decode_rows(each: Record) -> int:
+    from tokentide_schemas.envelope import decode
+
+    table = decode(each).table
+    assert table is not None
+    return table.num_rows

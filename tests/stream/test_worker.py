@@ -10,9 +10,9 @@ from tests.stream.builders import at
 from tests.stream.cluster import Cluster, CrashError, Event
 from tests.stream.worlds import PartitionLog, World
 
-from tokentide_schemas import topics
 from tokentide_schemas.envelope import Record
 from tokentide_schemas.rollups import HEADER_KIND, KIND_PARTIALS, KIND_PROGRESS
+from tokentide_stream import checkpoint_parts
 from tokentide_stream import worker as worker_module
 from tokentide_stream.checkpoint import CheckpointError
 
@@ -127,16 +127,19 @@ def test_a_partition_that_was_taken_away_leaves_nothing_behind() -> None:
     assert kinds(run(scenario, at(0, 0), at(1, 1))) == []
 
 
-def test_a_checkpoint_that_the_topic_would_refuse_is_said_before_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_module.topics, "MAX_CHECKPOINT_BYTES", 10)
+def test_a_checkpoint_of_more_parts_than_can_be_kept_is_said_before_anything_is_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(checkpoint_parts, "PART_BYTES", 10)
+    monkeypatch.setattr(checkpoint_parts, "MAX_PARTS", 3)
 
     async def scenario(cluster: Cluster) -> None:
         await cluster.members[0].read(0, 1)
-        with pytest.raises(CheckpointError, match=r"partition 0: the checkpoint has \d+ bytes, the topic takes 10"):
+        with pytest.raises(CheckpointError, match=r"the checkpoint has \d+ bytes, at most 30 can be kept"):
             await cluster.members[0].worker.finish()
 
-    assert topics.MAX_CHECKPOINT_BYTES == 10
-    assert run(scenario, at(0, 0)).broker.committed == {}
+    broker = run(scenario, at(0, 0)).broker
+    assert (broker.committed, broker.checkpoints.get(0)) == ({}, None)
 
 
 def test_the_status_counts_events_lag_and_groups() -> None:

@@ -19,9 +19,12 @@ from tests.stream.worlds import CUBES, GROUPINGS, PartitionLog, World, cases, wo
 
 from tokentide_schemas.cubes import MEASURE_NAMES, Cube
 from tokentide_schemas.rollups import HEADER_KIND, KIND_PARTIALS, KIND_PROGRESS, Progress, decode_partials
+from tokentide_stream import checkpoint_parts
 
 BY_NAME = {cube.name: cube for cube in CUBES}
 KINDS = ("read", "read", "read", "read on", "tick", "tick", "finish", "fuse", "fuse", "kill", "move", "steal")
+PART_BYTES = st.sampled_from([checkpoint_parts.PART_BYTES, 900])
+"""Checkpoints in one record, and in several."""
 STEPS = st.lists(
     st.tuples(st.sampled_from(KINDS), st.integers(0, 1), st.integers(0, 1), st.integers(0, 7)), min_size=6, max_size=24
 )
@@ -56,9 +59,9 @@ def assert_progress_is_never_ahead_of_the_rows(broker: Broker, partition: int, l
 
 
 @cases(120)
-@given(worlds(max_partitions=2, max_records=9), STEPS, st.integers(0, 999))
+@given(worlds(max_partitions=2, max_records=9), STEPS, st.integers(0, 999), PART_BYTES)
 def test_what_workers_publish_equals_the_oracle_wherever_they_die(
-    world: World, steps: list[tuple[str, int, int, int]], order: int
+    world: World, steps: list[tuple[str, int, int, int]], order: int, part_bytes: int
 ) -> None:
     async def live() -> Cluster:
         cluster = Cluster(world)
@@ -67,7 +70,9 @@ def test_what_workers_publish_equals_the_oracle_wherever_they_die(
         await cluster.complete()
         return cluster
 
-    cluster = asyncio.run(live())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint_parts, "PART_BYTES", part_bytes)
+        cluster = asyncio.run(live())
     note(f"crashes: {min(cluster.crashes, 3)}")
     assert_equals_the_oracle(cluster.broker, order)
 
@@ -107,11 +112,13 @@ def small_log() -> PartitionLog:
 
 
 @pytest.mark.parametrize("write_before_death", [False, True])
-@pytest.mark.parametrize("fuse", range(14))
+@pytest.mark.parametrize(("part_bytes", "fuse"), [*((1 << 20, n) for n in range(14)), *((900, n) for n in range(28))])
 @pytest.mark.parametrize("generations", [1, 2])
 def test_a_checkpoint_may_be_cut_after_any_write_in_any_generation(
-    generations: int, fuse: int, write_before_death: bool
+    generations: int, part_bytes: int, fuse: int, write_before_death: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(checkpoint_parts, "PART_BYTES", part_bytes)
+
     async def live() -> Cluster:
         cluster = Cluster(World(0, (small_log(),)))
         for generation in range(generations):

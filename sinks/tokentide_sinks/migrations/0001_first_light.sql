@@ -870,7 +870,6 @@ CREATE TABLE IF NOT EXISTS rollup_app_partials
 (
     window_start DateTime('UTC') CODEC(Delta, ZSTD(1)),
     app LowCardinality(String) CODEC(ZSTD(1)),
-    model LowCardinality(String) CODEC(ZSTD(1)),
     source_epoch LowCardinality(String) CODEC(ZSTD(1)),
     source_partition UInt16 CODEC(ZSTD(1)),
     segment UInt32 CODEC(ZSTD(1)),
@@ -902,13 +901,12 @@ CREATE TABLE IF NOT EXISTS rollup_app_partials
 )
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(window_start)
-ORDER BY (window_start, app, model, source_epoch, source_partition, segment)
+ORDER BY (window_start, app, source_epoch, source_partition, segment)
 ;
 CREATE TABLE IF NOT EXISTS rollup_app_1h_partials
 (
     window_start DateTime('UTC') CODEC(Delta, ZSTD(1)),
     app LowCardinality(String) CODEC(ZSTD(1)),
-    model LowCardinality(String) CODEC(ZSTD(1)),
     source_epoch LowCardinality(String) CODEC(ZSTD(1)),
     source_partition UInt16 CODEC(ZSTD(1)),
     segment UInt32 CODEC(ZSTD(1)),
@@ -940,13 +938,12 @@ CREATE TABLE IF NOT EXISTS rollup_app_1h_partials
 )
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(window_start)
-ORDER BY (window_start, app, model, source_epoch, source_partition, segment)
+ORDER BY (window_start, app, source_epoch, source_partition, segment)
 ;
 CREATE TABLE IF NOT EXISTS rollup_app_1d_partials
 (
     window_start DateTime('UTC') CODEC(Delta, ZSTD(1)),
     app LowCardinality(String) CODEC(ZSTD(1)),
-    model LowCardinality(String) CODEC(ZSTD(1)),
     source_epoch LowCardinality(String) CODEC(ZSTD(1)),
     source_partition UInt16 CODEC(ZSTD(1)),
     segment UInt32 CODEC(ZSTD(1)),
@@ -978,13 +975,12 @@ CREATE TABLE IF NOT EXISTS rollup_app_1d_partials
 )
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(window_start)
-ORDER BY (window_start, app, model, source_epoch, source_partition, segment)
+ORDER BY (window_start, app, source_epoch, source_partition, segment)
 ;
 CREATE TABLE IF NOT EXISTS rollup_tenant_partials
 (
     window_start DateTime('UTC') CODEC(Delta, ZSTD(1)),
     tenant LowCardinality(String) CODEC(ZSTD(1)),
-    model LowCardinality(String) CODEC(ZSTD(1)),
     source_epoch LowCardinality(String) CODEC(ZSTD(1)),
     source_partition UInt16 CODEC(ZSTD(1)),
     segment UInt32 CODEC(ZSTD(1)),
@@ -1016,13 +1012,12 @@ CREATE TABLE IF NOT EXISTS rollup_tenant_partials
 )
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(window_start)
-ORDER BY (window_start, tenant, model, source_epoch, source_partition, segment)
+ORDER BY (window_start, tenant, source_epoch, source_partition, segment)
 ;
 CREATE TABLE IF NOT EXISTS rollup_tenant_1h_partials
 (
     window_start DateTime('UTC') CODEC(Delta, ZSTD(1)),
     tenant LowCardinality(String) CODEC(ZSTD(1)),
-    model LowCardinality(String) CODEC(ZSTD(1)),
     source_epoch LowCardinality(String) CODEC(ZSTD(1)),
     source_partition UInt16 CODEC(ZSTD(1)),
     segment UInt32 CODEC(ZSTD(1)),
@@ -1054,13 +1049,12 @@ CREATE TABLE IF NOT EXISTS rollup_tenant_1h_partials
 )
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(window_start)
-ORDER BY (window_start, tenant, model, source_epoch, source_partition, segment)
+ORDER BY (window_start, tenant, source_epoch, source_partition, segment)
 ;
 CREATE TABLE IF NOT EXISTS rollup_tenant_1d_partials
 (
     window_start DateTime('UTC') CODEC(Delta, ZSTD(1)),
     tenant LowCardinality(String) CODEC(ZSTD(1)),
-    model LowCardinality(String) CODEC(ZSTD(1)),
     source_epoch LowCardinality(String) CODEC(ZSTD(1)),
     source_partition UInt16 CODEC(ZSTD(1)),
     segment UInt32 CODEC(ZSTD(1)),
@@ -1092,7 +1086,7 @@ CREATE TABLE IF NOT EXISTS rollup_tenant_1d_partials
 )
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(window_start)
-ORDER BY (window_start, tenant, model, source_epoch, source_partition, segment)
+ORDER BY (window_start, tenant, source_epoch, source_partition, segment)
 ;
 CREATE TABLE IF NOT EXISTS rollup_time_to_first_token_partials
 (
@@ -1384,7 +1378,7 @@ GROUP BY window_start, country, category, outcome
 ;
 CREATE OR REPLACE VIEW rollup_app_1m AS
 SELECT
-    window_start, app, model,
+    window_start, app,
     sum(p.requests) AS requests,
     sum(p.usage_missing_requests) AS usage_missing_requests,
     sum(p.input_uncached_tokens) AS input_uncached_tokens,
@@ -1413,11 +1407,11 @@ SELECT
     max(p.emitted_at) AS updated_at
 FROM rollup_app_partials AS p FINAL
 WHERE window_start >= (SELECT max(counted_from) FROM stream_coverage WHERE cube = 'app')
-GROUP BY window_start, app, model
+GROUP BY window_start, app
 ;
 CREATE OR REPLACE VIEW rollup_app_1h AS
 SELECT
-    window_start, app, model,
+    window_start, app,
     sum(p.requests) AS requests,
     sum(p.usage_missing_requests) AS usage_missing_requests,
     sum(p.input_uncached_tokens) AS input_uncached_tokens,
@@ -1446,11 +1440,11 @@ SELECT
     max(p.emitted_at) AS updated_at
 FROM rollup_app_1h_partials AS p FINAL
 WHERE window_start >= (SELECT max(counted_from) FROM stream_coverage WHERE cube = 'app_1h')
-GROUP BY window_start, app, model
+GROUP BY window_start, app
 ;
 CREATE OR REPLACE VIEW rollup_app_1d AS
 SELECT
-    window_start, app, model,
+    window_start, app,
     sum(p.requests) AS requests,
     sum(p.usage_missing_requests) AS usage_missing_requests,
     sum(p.input_uncached_tokens) AS input_uncached_tokens,
@@ -1479,11 +1473,11 @@ SELECT
     max(p.emitted_at) AS updated_at
 FROM rollup_app_1d_partials AS p FINAL
 WHERE window_start >= (SELECT max(counted_from) FROM stream_coverage WHERE cube = 'app_1d')
-GROUP BY window_start, app, model
+GROUP BY window_start, app
 ;
 CREATE OR REPLACE VIEW rollup_tenant_1m AS
 SELECT
-    window_start, tenant, model,
+    window_start, tenant,
     sum(p.requests) AS requests,
     sum(p.usage_missing_requests) AS usage_missing_requests,
     sum(p.input_uncached_tokens) AS input_uncached_tokens,
@@ -1512,11 +1506,11 @@ SELECT
     max(p.emitted_at) AS updated_at
 FROM rollup_tenant_partials AS p FINAL
 WHERE window_start >= (SELECT max(counted_from) FROM stream_coverage WHERE cube = 'tenant')
-GROUP BY window_start, tenant, model
+GROUP BY window_start, tenant
 ;
 CREATE OR REPLACE VIEW rollup_tenant_1h AS
 SELECT
-    window_start, tenant, model,
+    window_start, tenant,
     sum(p.requests) AS requests,
     sum(p.usage_missing_requests) AS usage_missing_requests,
     sum(p.input_uncached_tokens) AS input_uncached_tokens,
@@ -1545,11 +1539,11 @@ SELECT
     max(p.emitted_at) AS updated_at
 FROM rollup_tenant_1h_partials AS p FINAL
 WHERE window_start >= (SELECT max(counted_from) FROM stream_coverage WHERE cube = 'tenant_1h')
-GROUP BY window_start, tenant, model
+GROUP BY window_start, tenant
 ;
 CREATE OR REPLACE VIEW rollup_tenant_1d AS
 SELECT
-    window_start, tenant, model,
+    window_start, tenant,
     sum(p.requests) AS requests,
     sum(p.usage_missing_requests) AS usage_missing_requests,
     sum(p.input_uncached_tokens) AS input_uncached_tokens,
@@ -1578,7 +1572,7 @@ SELECT
     max(p.emitted_at) AS updated_at
 FROM rollup_tenant_1d_partials AS p FINAL
 WHERE window_start >= (SELECT max(counted_from) FROM stream_coverage WHERE cube = 'tenant_1d')
-GROUP BY window_start, tenant, model
+GROUP BY window_start, tenant
 ;
 CREATE OR REPLACE VIEW rollup_time_to_first_token_1m AS
 SELECT
