@@ -29,6 +29,7 @@ class Reason(TextEnum):
     TIMESTAMP_IN_FUTURE = "timestamp_in_future"
     TIMESTAMP_TOO_OLD = "timestamp_too_old"
     STORE_REJECTED = "store_rejected"
+    EXPIRED = "expired"
 
 
 REASON_MEANINGS: Final[dict[Reason, str]] = {
@@ -47,6 +48,7 @@ REASON_MEANINGS: Final[dict[Reason, str]] = {
     Reason.TIMESTAMP_IN_FUTURE: "`occurred_at` is later than the broker's append time allows.",
     Reason.TIMESTAMP_TOO_OLD: "`occurred_at` is before 2015: usually a mistaken unit.",
     Reason.STORE_REJECTED: "The store refused the row although it passed every check before.",
+    Reason.EXPIRED: "The topic deleted the records before they were stored; `events` counts records.",
 }
 """One sentence for each reason, for people; docs/events.md prints them."""
 

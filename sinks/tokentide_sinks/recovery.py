@@ -72,6 +72,18 @@ WHERE topic = {topic:String} AND epoch = {epoch:String} AND partition = {partiti
 """
 
 
+END_SQL: Final = """
+SELECT max(offset) + 1, count() FROM ingest_ledger
+WHERE topic = {topic:String} AND epoch = {epoch:String} AND partition = {partition:UInt16}
+"""
+
+
+def load_end(store: Store, topic: str, epoch: str, partition: int) -> int:
+    """The offset behind the last one that the ledger has; 0 when it has none."""
+    end, records = store.rows(END_SQL, {"topic": topic, "epoch": epoch, "partition": partition})[0]
+    return int(end) if records else 0
+
+
 def load_delivered(store: Store, topic: str, epoch: str, partition: int, before_offset: int) -> Delivered:
     """What a partition delivered below an offset: what was known when that offset was first read."""
     parameters = {"topic": topic, "epoch": epoch, "partition": partition, "before": before_offset}

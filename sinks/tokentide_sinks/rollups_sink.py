@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaException, Message, TopicPartition
 from pydantic import ValidationError
 
 from tokentide_schemas import topics
@@ -32,7 +32,8 @@ from tokentide_schemas.rollups import (
 )
 from tokentide_schemas.share_tables import SHARES_FINAL_TABLE, SHARES_LIVE_TABLE
 from tokentide_schemas.shares import ShareRecordError, decode_shares
-from tokentide_sinks.kafka import FENCED, GROUP_ROLLUPS, consumer_config, record_of
+from tokentide_sinks.consumer_group import GroupMember, LostPartitionsError
+from tokentide_sinks.kafka import GROUP_ROLLUPS, record_of
 from tokentide_sinks.retry import StoppedError, until_available
 from tokentide_sinks.samples import sample_rows
 from tokentide_sinks.settings import SinkSettings
@@ -94,48 +95,44 @@ class RollupsSink:
         self._cubes = {cube.name: cube for cube in stored_cubes(cubes or load_cubes(settings.cubes_file))}
         self._coverage: dict[tuple[str, str, str, int], int] = {}
         self._clock = clock
-        self._consumer = Consumer(consumer_config(settings, GROUP_ROLLUPS))
+        self._member = GroupMember(
+            settings, GROUP_ROLLUPS, [topics.ROLLUPS, topics.SHARES], stop, self._on_assign, self._on_revoke
+        )
         self._tables: dict[str, list[pa.Table]] = defaultdict(list)
         self._progress: dict[tuple[str, str, int], Progress] = {}
         self._ends: dict[tuple[str, int], int] = {}
         self._rows = 0
         self._since = 0.0
-        self._assigned = False
+        self._positions: dict[tuple[str, int], int] = {}
+        self._on_tick: Callable[[dict[str, Any]], None] = lambda _status: None
+        self._ticked_at = 0.0
         self._sampled_at = 0.0
         self.stored_rows = 0
         self.refused_records = 0
 
     def run(self, on_ready: Callable[[], None], on_tick: Callable[[dict[str, Any]], None]) -> None:
-        """Consume until `stop` is set. `on_tick` gets the counters about once a second."""
-        self._consumer.subscribe(
-            [topics.ROLLUPS, topics.SHARES],
-            on_assign=self._on_assign,
-            on_revoke=self._on_revoke,
-            on_lost=self._on_revoke,
-        )
+        """Consume until `stop` is set. `on_tick` gets the counters about once a second, with or without the store."""
+        self._on_tick = on_tick
+        self._member.join()
         ready = False
-        ticked_at = 0.0
         try:
             while not self._stop.is_set():
-                for message in self._consumer.consume(500, timeout=0.05):
+                for message in self._member.read(500):
                     self._take(message)
                 waited = self._clock() - self._since
                 if self._ends and (
                     self._rows >= self._settings.sink_max_rows or waited >= self._settings.sink_max_wait_s
                 ):
                     self._cycle()
-                if not ready and self._assigned:
+                if not ready and self._member.generation:
                     ready = True
                     on_ready()
-                now = self._clock()
-                if now - ticked_at >= 1.0:
-                    ticked_at = now
-                    on_tick(self.status())
+                self._tick()
             self._cycle()
         except StoppedError as stopped:
-            log.info("stopped while waiting for the store: %s", stopped)
+            log.info("stopped while waiting (%s); what was not committed is inserted again", stopped)
         finally:
-            self._consumer.close()
+            self._member.leave()
 
     def status(self) -> dict[str, Any]:
         """Counters since the start of the process, and the lag in records."""
@@ -144,40 +141,44 @@ class RollupsSink:
             "updated_at_ms": int(self._clock() * 1000),
             "stored_rows_total": self.stored_rows,
             "refused_records_total": self.refused_records,
+            "waiting_for_store": self._member.is_paused,
+            "waiting_rows": self._rows,
             "lag_records": self._lag(),
         }
 
     def _lag(self) -> int:
-        lag = 0
-        for entry in self._consumer.position(self._consumer.assignment()):
-            _, end = self._consumer.get_watermark_offsets(entry, cached=True)
-            if end > 0 and entry.offset >= 0:
-                lag += max(0, end - entry.offset)
-        return lag
+        """Records that are in the topics and not committed. A partition of which nothing came yet is not counted."""
+        return sum(max(0, self._member.end(*key) - done) for key, done in self._positions.items())
 
-    def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
-        self._assigned = True
-        consumer.assign(assigned)
-        # A partition that was paused when it was taken away comes back paused, and would then stand still for ever.
-        consumer.resume(assigned)
+    def _tick(self) -> None:
+        now = self._clock()
+        if now - self._ticked_at >= 1.0:
+            self._ticked_at = now
+            self._on_tick(self.status())
 
-    def _on_revoke(self, _consumer: Consumer, revoked: list[TopicPartition]) -> None:
+    def _on_assign(self, assigned: list[TopicPartition]) -> list[TopicPartition]:
+        # Only for the lag: reading begins at the commit in any case.
+        try:
+            committed = self._member.committed(assigned)
+        except KafkaException as error:
+            log.warning("how far the group is behind is not known yet: %s", error)
+            committed = []
+        self._positions |= {(entry.topic, entry.partition): entry.offset for entry in committed if entry.offset >= 0}
+        return assigned
+
+    def _on_revoke(self, revoked: list[TopicPartition]) -> None:
         # What waits may be inserted later all the same: rows are absolute. Only the commit must not happen.
         for entry in revoked:
             self._ends.pop((entry.topic, entry.partition), None)
+            self._positions.pop((entry.topic, entry.partition), None)
 
     def _take(self, message: Message) -> None:
-        error = message.error()
-        if error is not None:
-            if error.fatal():
-                raise KafkaException(error)
-            log.warning("Kafka: %s", error)
-            return
         record = record_of(message)
         if not self._ends:
             self._since = self._clock()
         topic = message.topic() or topics.ROLLUPS
         self._ends[topic, record.partition] = record.offset + 1
+        self._positions.setdefault((topic, record.partition), record.offset)
         kind = record.headers.get(HEADER_KIND)
         try:
             if topic == topics.SHARES:
@@ -249,26 +250,16 @@ class RollupsSink:
             lambda: self._store.insert(table, block),
             f"inserting {block.num_rows} rows into {table}",
             self._stop,
-            self._stay_in_group,
+            self._wait,
         )
 
-    def _stay_in_group(self) -> None:
-        assigned = self._consumer.assignment()
-        if not assigned:
-            self._consumer.poll(0.05)
-            return
-        self._consumer.pause(assigned)
-        message = self._consumer.poll(0.05)
-        if message is not None and message.error() is None:
-            raise RuntimeError(f"a paused partition delivered offset {message.offset()}: it would be lost")
-        still = self._consumer.assignment()
-        if still:
-            self._consumer.resume(still)
+    def _wait(self) -> None:
+        self._tick()
+        self._member.wait_a_moment()
 
     def _commit(self, ends: dict[tuple[str, int], int]) -> None:
-        offsets = [TopicPartition(topic, number, end) for (topic, number), end in ends.items()]
         try:
-            self._consumer.commit(offsets=offsets, asynchronous=False)
-        except KafkaException as error:
-            if error.args[0].code() not in FENCED and not error.args[0].retriable():
-                log.warning("commit failed; the rows will be inserted again, which changes nothing: %s", error)
+            self._member.commit([TopicPartition(topic, number, end) for (topic, number), end in ends.items()])
+            self._positions |= ends
+        except LostPartitionsError as lost:
+            log.info("gave partitions up; the rows will be inserted again, which changes nothing: %s", lost)

@@ -15,6 +15,7 @@ from tokentide_schemas.costing import with_computed_costs
 from tokentide_schemas.envelope import Envelope, Record, Rejection, decode
 from tokentide_schemas.event_ids import Delivered, Repeats, without_repeated_events, without_rows
 from tokentide_schemas.rejections import Reason
+from tokentide_sinks.ranges import Range
 
 _LABEL: Final = pa.dictionary(pa.int32(), pa.utf8())
 _INSTANT: Final = pa.timestamp("ms", "UTC")
@@ -192,3 +193,28 @@ def dead_letter_rows(batch: Batch, topic: str, epoch: str, partition: int, rejec
         "rejected_at": _instants(np.full(len(pairs), rejected_at_ms)),
     }
     return pa.table({**_origin([e for e, _ in pairs], topic, epoch, partition), **details})
+
+
+def expired_rows(expired: Sequence[Range], topic: str, epoch: str, partition: int, noticed_at_ms: int) -> pa.Table:
+    """Dead letters for runs of records that the topic deleted before they were stored. `events` counts records, as
+    nobody can know what was in them; they stand at the time of the discovery."""
+    rows = len(expired)
+    now = _instants(np.full(rows, noticed_at_ms))
+    return pa.table(
+        {
+            "topic": _constant(topic, rows),
+            "epoch": _constant(epoch, rows),
+            "partition": pa.array(np.full(rows, partition, np.uint16)),
+            "offset": pa.array([one.first for one in expired], pa.uint64()),
+            "appended_at": now,
+            "producer_id": pa.array([""] * rows, pa.utf8()).cast(_LABEL),
+            "producer_sequence": pa.nulls(rows, pa.uint64()),
+            "row": pa.array(np.full(rows, WHOLE_RECORD, np.int32)),
+            "reason": pa.array([Reason.EXPIRED.value] * rows, pa.utf8()).cast(_LABEL),
+            "detail": pa.array([f"records {one.first} to {one.last} were deleted unread" for one in expired]),
+            "events": pa.array([min(one.last - one.first + 1, 2**32 - 1) for one in expired], pa.uint32()),
+            "occurred_at": pa.nulls(rows, _INSTANT),
+            "revision": pa.array(np.zeros(rows, np.uint32)),
+            "rejected_at": now,
+        }
+    )

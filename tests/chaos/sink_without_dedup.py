@@ -9,7 +9,7 @@ import sys
 import uuid
 from typing import Any
 
-from tokentide_sinks import events_sink
+from tokentide_sinks import events_sink, raw_writer
 from tokentide_sinks.__main__ import main
 from tokentide_sinks.ranges import Position, read_position
 
@@ -20,5 +20,5 @@ def _forgetful_position(*arguments: Any) -> Position:
 
 if __name__ == "__main__":
     events_sink.read_position = _forgetful_position  # type: ignore[assignment]
-    events_sink.insert_token = lambda *_: uuid.uuid4().hex  # type: ignore[assignment]
+    raw_writer.insert_token = lambda *_: uuid.uuid4().hex  # type: ignore[assignment]
     sys.exit(main(sys.argv[1:]))

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +19,45 @@ from end_to_end.harness import wait_until
 from tokentide_deploy.embedded_kafka import EmbeddedKafka
 from tokentide_deploy.kafka_topics import ensure_topics
 from tokentide_schemas import topics
+from tokentide_schemas.envelope import CONTENT_TYPE_NDJSON
 from tokentide_schemas.rollups import HEADER_KIND, KIND_PROGRESS, Progress
-from tokentide_sinks.kafka import GROUP_ROLLUPS, consumer_config
+from tokentide_sinks.events_sink import EventsSink
+from tokentide_sinks.kafka import GROUP_EVENTS, GROUP_ROLLUPS, consumer_config
+from tokentide_sinks.recovery import CONSECUTIVE_SQL, END_SQL, NEWEST_SQL
 from tokentide_sinks.rollups_sink import RollupsSink
 from tokentide_sinks.settings import SinkSettings
 from tokentide_sinks.store import StoreUnavailableError
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 
 class StoreThatGoesAway:
-    """Remembers the newest progress of each partition; refuses while `away` is set."""
+    """Remembers the newest progress of each partition and every raw row's place; refuses while `away` is set."""
 
     def __init__(self) -> None:
         self.away = threading.Event()
         self.refused = 0
         self.applied: dict[int, int] = {}
+        self.stored: list[tuple[int, int]] = []
 
     def insert(self, table: str, rows: pa.Table, _token: str | None = None) -> None:
-        if self.away.is_set():
-            self.refused += 1
-            raise StoreUnavailableError("away")
+        self._answer()
         if table == "stream_watermarks":
             for row in rows.to_pylist():
                 self.applied[row["partition"]] = max(row["applied_offset"], self.applied.get(row["partition"], 0))
+        if table == "events":
+            columns = (rows.column(name).to_pylist() for name in ("kafka_partition", "kafka_offset"))
+            self.stored += zip(*columns, strict=True)
+
+    def rows(self, sql: str, _parameters: Any = None) -> list[tuple[int, ...]]:
+        """What an empty ledger says."""
+        self._answer()
+        return [(0, 0)] if sql in (END_SQL, NEWEST_SQL, CONSECUTIVE_SQL) else []
+
+    def _answer(self) -> None:
+        if self.away.is_set():
+            self.refused += 1
+            raise StoreUnavailableError("away")
 
 
 def report(producer: Producer, partition: int, offset: int) -> None:
@@ -61,35 +81,108 @@ def report(producer: Producer, partition: int, offset: int) -> None:
     assert producer.flush(30) == 0
 
 
-@pytest.mark.embedded
-@pytest.mark.slow
-def test_partitions_flow_again_after_a_rebalance_that_came_while_the_store_was_away(tmp_path: Path) -> None:
-    with EmbeddedKafka(tmp_path / "kafka") as kafka:
-        ensure_topics(kafka.bootstrap_servers, 2)
-        settings = SinkSettings(
-            kafka_bootstrap_servers=kafka.bootstrap_servers, sink_max_wait_s=0.1, kafka_session_timeout_s=6
-        )
-        store, stop = StoreThatGoesAway(), threading.Event()
-        sink = RollupsSink(settings, store, stop)  # type: ignore[arg-type]
-        thread = threading.Thread(target=sink.run, args=(lambda: None, lambda _status: None))
-        thread.start()
-        producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+def use(producer: Producer, partition: int) -> None:
+    event = {
+        "occurred_at": dt.datetime.now(dt.UTC).isoformat(),
+        "request_model": "m",
+        "provider": "p",
+        "input_uncached_tokens": 1,
+        "output_tokens": 1,
+        "usage_reported": True,
+        "outcome": "ok",
+    }
+    headers: Any = [(topics.HEADER_CONTENT_TYPE, CONTENT_TYPE_NDJSON)]
+    producer.produce(topics.USAGE, json.dumps(event), partition=partition, headers=headers)
+    assert producer.flush(30) == 0
+
+
+@contextmanager
+def rebalance(settings: SinkSettings, group: str, topic: str) -> Iterator[None]:
+    """Another member comes, gets a partition, and goes at the end. What it is given it does not touch."""
+    guest = Consumer(consumer_config(settings, group))
+    guest.subscribe([topic])
+    wait_until(lambda: guest.poll(0.1) is None and bool(guest.assignment()), "a rebalance")
+    try:
+        yield
+    finally:
+        guest.close()
+
+
+@pytest.fixture
+def kafka(tmp_path: Path) -> Iterator[EmbeddedKafka]:
+    with EmbeddedKafka(tmp_path / "kafka") as running:
+        ensure_topics(running.bootstrap_servers, 2)
+        yield running
+
+
+@pytest.fixture
+def settings(kafka: EmbeddedKafka) -> SinkSettings:
+    return SinkSettings(kafka_bootstrap_servers=kafka.bootstrap_servers, sink_max_wait_s=0.1, kafka_session_timeout_s=6)
+
+
+@contextmanager
+def running(sink: EventsSink | RollupsSink, stop: threading.Event) -> Iterator[list[dict[str, Any]]]:
+    """The sink in a thread, and what it says of itself. Whatever it raised is raised here."""
+    said: list[dict[str, Any]] = []
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(sink.run, lambda: None, said.append)
         try:
-            for partition in (0, 1):
-                report(producer, partition, 1)
-            wait_until(lambda: store.applied == {0: 1, 1: 1}, "the first reports")
-            store.away.set()
-            for partition in (0, 1):
-                report(producer, partition, 2)
-            wait_until(lambda: store.refused > 0, "the sink to wait for the store")
-            guest = Consumer(consumer_config(settings, GROUP_ROLLUPS))
-            guest.subscribe([topics.ROLLUPS])
-            wait_until(lambda: guest.poll(0.1) is None and bool(guest.assignment()), "a rebalance")
-            guest.close()
-            store.away.clear()
-            for partition in (0, 1):
-                report(producer, partition, 3)
-            wait_until(lambda: store.applied == {0: 3, 1: 3}, "the reports from after the rebalance", 60)
+            yield said
         finally:
             stop.set()
-            thread.join(30)
+            future.result(30)
+
+
+@pytest.mark.embedded
+def test_rollup_partitions_flow_again_after_a_rebalance_that_came_while_the_store_was_away(
+    kafka: EmbeddedKafka, settings: SinkSettings
+) -> None:
+    store, stop = StoreThatGoesAway(), threading.Event()
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    with running(RollupsSink(settings, store, stop), stop):  # type: ignore[arg-type]
+        for offset in (1, 2):
+            for partition in (0, 1):
+                report(producer, partition, offset)
+            if offset == 1:
+                wait_until(lambda: store.applied == {0: 1, 1: 1}, "the first reports")
+                store.away.set()
+        wait_until(lambda: store.refused > 0, "the sink to wait for the store")
+        with rebalance(settings, GROUP_ROLLUPS, topics.ROLLUPS):
+            pass
+        store.away.clear()
+        for partition in (0, 1):
+            report(producer, partition, 3)
+        wait_until(lambda: store.applied == {0: 3, 1: 3}, "the reports from after the rebalance", 30)
+
+
+@pytest.mark.embedded
+def test_raw_partitions_lose_and_double_nothing_in_rebalances_that_come_while_the_store_is_away(
+    kafka: EmbeddedKafka, settings: SinkSettings
+) -> None:
+    store, stop = StoreThatGoesAway(), threading.Event()
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    sent = []
+
+    def send() -> None:
+        sent.extend([(0, len(sent) // 2), (1, len(sent) // 2)])
+        use(producer, 0)
+        use(producer, 1)
+
+    with running(EventsSink(settings, store, stop), stop) as said:  # type: ignore[arg-type]
+        send()
+        wait_until(lambda: sorted(store.stored) == sorted(sent), "the first events")
+        for _ in range(3):
+            store.away.set()
+            refused = store.refused
+            send()
+            wait_until(lambda before=refused: store.refused > before, "the sink to wait for the store")  # type: ignore[misc]
+            with rebalance(settings, GROUP_EVENTS, topics.USAGE):
+                send()
+            refused = store.refused
+            wait_until(lambda before=refused: store.refused > before, "the sink to wait with all partitions again")  # type: ignore[misc]
+            send()
+            store.away.clear()
+            wait_until(lambda: len(store.stored) >= len(sent), "the events from around the rebalance", 30)
+            assert sorted(store.stored) == sorted(sent)
+        wait_until(lambda: said[-1]["lag_records"] == 0, "no lag in the status")
+        assert said[-1]["expired_records_total"] == 0
