@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated
 
@@ -64,7 +65,9 @@ def command(
 
 def show(report: Report, console: Console) -> None:
     """Print the report for people."""
-    table = Table(title="Usage topic: what became of every event", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(
+        title="Usage topic: what became of every event", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
     for name in ("partition", "records", "events", "stored", "repeats", "refused", "raw rows"):
         table.add_column(name, justify="right", no_wrap=True)
     rows = [
@@ -83,10 +86,20 @@ def show(report: Report, console: Console) -> None:
     table.add_section()
     table.add_row("all", *(f"{sum(values):,}" for values in zip(*rows, strict=True)), style="bold")
     console.print(table)
-    scope = "all windows" if report.settled else "closed windows (events are flowing)"
-    for name, windows in report.cubes.items():
-        console.print(f"cube {name}: {windows:,} windows compared with the raw events, {scope}")
+    if report.cubes:
+        which = "windows" if report.settled else "closed windows, as events are flowing"
+        console.print(f"Rollups compared with the raw events ({which})", style="italic")
+        cubes = Table(box=box.SIMPLE_HEAD, show_header=False, padding=(0, 1, 0, 0))
+        names = list(report.cubes.items())
+        half = -(-len(names) // 2)
+        for left, right in zip_longest(names[:half], names[half:], fillvalue=("", None)):
+            cubes.add_row(*_cell(*left), "   ", *_cell(*right))
+        console.print(cubes)
     for finding in report.findings:
         console.print(f"[red]✗[/] {finding.where}: {finding.what}", highlight=False)
     if report.holds:
         console.print("[green]✓[/] everything is accounted for")
+
+
+def _cell(name: str, windows: int | None) -> tuple[str, str]:
+    return name, "" if windows is None else f"{windows:,}"
