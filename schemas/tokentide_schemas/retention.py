@@ -28,6 +28,7 @@ class RetentionSettings(BaseSettings):
     minutes_days: int = Field(90, ge=0, le=36_500, description="Rollups with windows under an hour.")
     ledger_days: int = Field(90, ge=0, le=36_500, description="What became of each record of the usage topic.")
     dead_letters_days: int = Field(90, ge=0, le=36_500, description="Refused events, as metadata.")
+    user_months_days: int = Field(760, ge=0, le=36_500, description="Which hashed user used which model, by month.")
     samples_days: int = Field(14, ge=0, le=36_500, description="Lag samples of the pipeline.")
 
     @model_validator(mode="after")
@@ -83,6 +84,7 @@ def tiers(settings: RetentionSettings, cubes: Iterable[Cube]) -> list[Tier]:
         Tier("events", "occurred_at", settings.raw_days, 1),
         Tier("ingest_ledger", "appended_at", settings.ledger_days, _DAYS_PER_MONTH),
         Tier("dead_letters", "appended_at", settings.dead_letters_days, _DAYS_PER_MONTH),
+        Tier("user_months", "month", settings.user_months_days, _DAYS_PER_MONTH),
         Tier("pipeline_samples", "sampled_at", settings.samples_days, 1),
     ]
     for cube in stored_cubes(cubes):

@@ -5,28 +5,48 @@ from __future__ import annotations
 from typing import Final
 
 from tokentide_schemas.event_ids import MAX_EVENT_IDS, Delivered, SeenEventIds, split_ids
-from tokentide_schemas.identity import IDENTITY_HORIZON_MS, SeenEnvelopes
+from tokentide_schemas.identity import DAY_MS, HORIZON_DAYS, MAX_STRETCHES, SeenEnvelopes, clock_day
 from tokentide_sinks.limits import RefusalLimits, RefusalWatch
 from tokentide_sinks.store import Store
 
-RUNS_SQL: Final = """
-SELECT producer_id, min(sequence), max(sequence), max(appended_ms)
+_OF_PARTITION: Final = """
+    FROM ingest_ledger FINAL
+    WHERE topic = {topic:String} AND epoch = {epoch:String} AND partition = {partition:UInt16}
+        AND offset < {before:UInt64} AND producer_id != '' AND (admitted OR duplicate_events > 0)
+"""
+"""Records with an identity that could be read: those that move the partition's clock."""
+
+CLOCK_SQL: Final = f"SELECT toUnixTimestamp64Milli(max(appended_at)) {_OF_PARTITION}"
+
+STRETCHES_SQL: Final = f"""
+SELECT producer_id, min(sequence), max(sequence), any(day), min(offset) AS begins
 FROM
 (
-    SELECT
-        producer_id,
-        assumeNotNull(producer_sequence) AS sequence,
-        toUnixTimestamp64Milli(max(appended_at)) AS appended_ms,
-        toInt64(sequence) - row_number() OVER (PARTITION BY producer_id ORDER BY sequence) AS run
-    FROM ingest_ledger
-    WHERE topic = {topic:String} AND epoch = {epoch:String} AND partition = {partition:UInt16}
-        AND offset < {before:UInt64} AND admitted
-        AND appended_at >= fromUnixTimestamp64Milli({since_ms:Int64})
-    GROUP BY producer_id, sequence
+    SELECT producer_id, sequence, day, offset, sum(breaks) OVER (
+        PARTITION BY producer_id ORDER BY offset ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS stretch
+    FROM
+    (
+        SELECT producer_id, sequence, day, offset,
+            NOT (lagInFrame(sequence + 1) OVER before = sequence AND lagInFrame(day) OVER before = day) AS breaks
+        FROM
+        (
+            SELECT producer_id, assumeNotNull(producer_sequence) AS sequence, offset, admitted,
+                intDiv(max(toUnixTimestamp64Milli(appended_at)) OVER (
+                    ORDER BY offset ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW), {DAY_MS}) AS day
+            {_OF_PARTITION}
+                AND offset >= (
+                    SELECT min(offset) {_OF_PARTITION} AND appended_at >= fromUnixTimestamp64Milli({{since_ms:Int64}})
+                )
+        )
+        WHERE admitted
+        WINDOW before AS (PARTITION BY producer_id ORDER BY offset ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
+    )
 )
-GROUP BY producer_id, run
+GROUP BY producer_id, stretch
+ORDER BY begins DESC
+LIMIT {MAX_STRETCHES} BY producer_id
 """
-"""Contiguous runs of sequences by producer: numbers minus their rank are equal within a run."""
+"""What identity.py remembers, newest first. Before the first record of the oldest day the clock was in earlier days."""
 
 NEWEST_SQL: Final = """
 SELECT toUnixTimestamp64Milli(max(appended_at)) FROM ingest_ledger
@@ -87,11 +107,13 @@ def load_end(store: Store, topic: str, epoch: str, partition: int) -> int:
 def load_delivered(store: Store, topic: str, epoch: str, partition: int, before_offset: int) -> Delivered:
     """What a partition delivered below an offset: what was known when that offset was first read."""
     parameters = {"topic": topic, "epoch": epoch, "partition": partition, "before": before_offset}
-    newest_ms = int(store.rows(NEWEST_SQL, parameters)[0][0])
+    clock_ms = int(store.rows(CLOCK_SQL, parameters)[0][0])
     seen = SeenEnvelopes()
-    runs = store.rows(RUNS_SQL, {**parameters, "since_ms": newest_ms - IDENTITY_HORIZON_MS})
-    for producer_id, first, last, appended_ms in runs:
-        seen.restore(str(producer_id), int(first), int(last), int(appended_ms))
+    seen.restore_clock(clock_ms)
+    since_ms = max(0, clock_day(clock_ms) - HORIZON_DAYS) * DAY_MS
+    stretches = store.rows(STRETCHES_SQL, {**parameters, "since_ms": since_ms})
+    for producer_id, first, last, day, _ in reversed(stretches):
+        seen.restore(str(producer_id), int(first), int(last), int(day))
     event_ids = SeenEventIds()
     for offset, ids in store.rows(EVENT_IDS_SQL, {**parameters, "ids": MAX_EVENT_IDS}):
         event_ids.restore(int(offset), split_ids(bytes.fromhex(ids)))

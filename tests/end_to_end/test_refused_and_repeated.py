@@ -68,7 +68,10 @@ def test_rows_that_the_store_refuses_become_dead_letters_and_go_back_into_the_ra
     )
     send(picky, value)
     wait_until(lambda: requests(picky, model) == (98, 100), "98 rows in raw, 100 in the rollup")
-    letters = picky.rows("SELECT row, detail FROM dead_letters_open WHERE reason = 'store_rejected' ORDER BY row")
+    query = "SELECT row, detail FROM dead_letters_open WHERE reason = 'store_rejected' ORDER BY row"
+    # They are written after the rows that were good.
+    wait_until(lambda: len(picky.rows(query)) == 2, "the dead letters")
+    letters = picky.rows(query)
     assert [row for row, _ in letters] == [30, 31]
     assert not any(PROVIDER in detail for _, detail in letters)
     picky.verify()

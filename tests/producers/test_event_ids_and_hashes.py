@@ -49,5 +49,5 @@ def test_an_unknown_identifier_stays_unknown() -> None:
 
 @pytest.mark.parametrize("key", ["", b"", "  "])
 def test_an_empty_key_is_refused(key: str | bytes) -> None:
-    with pytest.raises(ValueError, match="TOKENTIDE_HASH_KEY"):
+    with pytest.raises(ValueError, match="TOKENTIDE_EMITTER_HASH_KEY"):
         IdentifierHasher(key)

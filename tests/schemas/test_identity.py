@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tokentide_schemas import identity
-from tokentide_schemas.identity import IDENTITY_HORIZON_MS, MAX_INTERVALS, SeenEnvelopes, SequenceRuns
+from tokentide_schemas.identity import DAY_MS, HORIZON_DAYS, IDENTITY_HORIZON_MS, MAX_STRETCHES, SeenEnvelopes
 
 HOUR_MS = 3_600_000
 START_MS = 1_769_860_800_000
@@ -17,71 +18,64 @@ _ADMISSIONS = st.lists(
     st.tuples(
         st.sampled_from(["a", "b", "c"]),
         st.integers(0, 12),
-        # Append times mostly stand still or go on, cross the horizon at times, and now and then step back.
-        st.sampled_from(
-            [0, 0, 0, 1, HOUR_MS, IDENTITY_HORIZON_MS, IDENTITY_HORIZON_MS + 1, -1, -HOUR_MS, -5 * HOUR_MS]
-        ),
+        # Append times mostly stand still or go on, cross days and the horizon at times, and now and then step back.
+        st.sampled_from([0, 0, 0, 1, HOUR_MS, DAY_MS, IDENTITY_HORIZON_MS, -1, -HOUR_MS, -3 * DAY_MS]),
     ),
     max_size=60,
 )
 
 
-class PlainSets:
-    """The definition: all pairs, and a producer's are dropped when it was silent for longer than the horizon."""
+class PlainMemory:
+    """The definition, word for word: every admission is kept, and the newest stretches within the horizon count."""
 
     def __init__(self) -> None:
-        self.sequences: dict[str, set[int]] = {}
-        self.last_ms: dict[str, int] = {}
-        self.now_ms = 0
+        self.admitted: dict[str, list[tuple[int, int]]] = {}
+        self.clock_ms = 0
+
+    def remembered(self, producer_id: str) -> set[int]:
+        admissions = self.admitted.get(producer_id, [])
+        stretches: list[list[tuple[int, int]]] = []
+        for one in admissions:
+            goes_on = stretches and stretches[-1][-1] == (one[0] - 1, one[1])
+            stretches[-1].append(one) if goes_on else stretches.append([one])
+        oldest = self.clock_ms // DAY_MS - HORIZON_DAYS
+        return {number for each in stretches[-identity.MAX_STRETCHES :] for number, day in each if day >= oldest}
 
     def admit(self, producer_id: str, sequence: int, appended_at_ms: int) -> bool:
-        self.now_ms = max(self.now_ms, appended_at_ms)
-        if self.last_ms.get(producer_id, appended_at_ms) < self.now_ms - IDENTITY_HORIZON_MS:
-            self.sequences.pop(producer_id)
-            self.last_ms.pop(producer_id)
-        self.last_ms[producer_id] = max(self.last_ms.get(producer_id, 0), appended_at_ms)
-        known = self.sequences.setdefault(producer_id, set())
-        new = sequence not in known
-        known.add(sequence)
-        return new
+        self.clock_ms = max(self.clock_ms, appended_at_ms)
+        if sequence in self.remembered(producer_id):
+            return False
+        self.admitted.setdefault(producer_id, []).append((sequence, self.clock_ms // DAY_MS))
+        return True
 
 
-@given(_ADMISSIONS, st.sets(st.integers(0, 60)))
-def test_answers_are_those_of_plain_sets_whenever_the_state_is_dumped_and_loaded(
-    admissions: list[tuple[str, int, int]], restarts: set[int]
+def rebuilt(memory: PlainMemory) -> SeenEnvelopes:
+    """What recovery makes of the admissions of the days that count."""
+    seen = SeenEnvelopes()
+    seen.restore_clock(memory.clock_ms)
+    for producer_id, admissions in memory.admitted.items():
+        for sequence, day in admissions:
+            if day >= memory.clock_ms // DAY_MS - HORIZON_DAYS:
+                seen.restore(producer_id, sequence, sequence, day)
+    return seen
+
+
+@given(_ADMISSIONS, st.dictionaries(st.integers(0, 60), st.booleans()), st.integers(1, 5))
+def test_answers_follow_the_definition_whenever_the_state_is_loaded_or_rebuilt(
+    admissions: list[tuple[str, int, int]], restarts: dict[int, bool], bound: int
 ) -> None:
-    seen, expected = SeenEnvelopes(), PlainSets()
-    now_ms = START_MS
-    for number, (producer_id, sequence, step_ms) in enumerate(admissions):
-        now_ms += step_ms
-        if number in restarts:
-            seen = SeenEnvelopes.load(json.loads(json.dumps(seen.dump())))
-        assert seen.admit(producer_id, sequence, now_ms) == expected.admit(producer_id, sequence, now_ms)
-
-
-@given(st.lists(st.integers(0, 40)), st.lists(st.integers(0, 40)))
-def test_a_state_restored_from_runs_answers_like_the_one_that_lived(before: list[int], after: list[int]) -> None:
-    lived, restored = SeenEnvelopes(), SeenEnvelopes()
-    for sequence in before:
-        lived.admit("p", sequence, START_MS)
-    numbers = sorted(set(before))
-    first = 0
-    for i in range(len(numbers)):
-        if i + 1 == len(numbers) or numbers[i + 1] != numbers[i] + 1:
-            restored.restore("p", numbers[first], numbers[i], START_MS)
-            first = i + 1
-    assert restored.dump() == lived.dump()
-    assert [restored.admit("p", n, START_MS) for n in after] == [lived.admit("p", n, START_MS) for n in after]
-
-
-@given(st.lists(st.integers(0, 60)))
-def test_runs_are_sorted_disjoint_and_never_adjacent(numbers: list[int]) -> None:
-    runs = SequenceRuns()
-    for number in numbers:
-        runs.add(number)
-    members = [n for start, end in zip(runs.starts, runs.ends, strict=True) for n in range(start, end + 1)]
-    assert members == sorted(set(numbers))
-    assert all(end + 1 < start for end, start in zip(runs.ends, runs.starts[1:], strict=False))
+    with mock.patch.object(identity, "MAX_STRETCHES", bound):
+        worker, sink, expected = SeenEnvelopes(), SeenEnvelopes(), PlainMemory()
+        now_ms = START_MS
+        for number, (producer_id, sequence, step_ms) in enumerate(admissions):
+            now_ms += step_ms
+            if restarts.get(number) is True:
+                worker = SeenEnvelopes.load(json.loads(json.dumps(worker.dump())))
+            if restarts.get(number) is False:
+                sink = rebuilt(expected)
+            answer = expected.admit(producer_id, sequence, now_ms)
+            assert worker.admit(producer_id, sequence, now_ms) == answer
+            assert sink.admit(producer_id, sequence, now_ms) == answer
 
 
 def test_a_dump_does_not_change_when_more_is_admitted() -> None:
@@ -89,30 +83,23 @@ def test_a_dump_does_not_change_when_more_is_admitted() -> None:
     seen.admit("p", 1, START_MS)
     dump = seen.dump()
     seen.admit("p", 2, START_MS)
-    assert dump == {"p": [START_MS, [1], [1]]}
+    assert dump == {"clock_ms": START_MS, "producers": {"p": [[1, 1, START_MS // DAY_MS]]}}
 
 
-def test_a_producer_that_sends_in_order_needs_one_run() -> None:
-    runs = SequenceRuns()
+def test_a_producer_that_sends_in_order_needs_one_stretch_a_day() -> None:
+    seen = SeenEnvelopes()
     for number in range(10_000):
-        runs.add(number)
-    assert (runs.starts, runs.ends) == ([0], [9_999])
+        seen.admit("p", number, START_MS)
+    assert len(seen.dump()["producers"]["p"]) == 1
 
 
 def test_a_producer_with_gaps_is_remembered_up_to_the_bound_newest_first() -> None:
-    runs = SequenceRuns()
-    for number in range(0, 2 * (MAX_INTERVALS + 10), 2):
-        assert runs.add(number)
-    assert len(runs.starts) == MAX_INTERVALS
-    assert not runs.add(2 * (MAX_INTERVALS + 9))
-    assert runs.add(0), "the oldest run was forgotten"
-
-
-def test_restored_runs_are_bounded_as_well() -> None:
-    runs = SequenceRuns()
-    for number in range(0, 2 * (MAX_INTERVALS + 10), 2):
-        runs.add_run(number, number)
-    assert (len(runs.starts), len(runs.ends)) == (MAX_INTERVALS, MAX_INTERVALS)
+    seen = SeenEnvelopes()
+    for number in range(MAX_STRETCHES + 10):
+        assert seen.admit("p", 2 * number, START_MS)
+    assert len(seen.dump()["producers"]["p"]) == MAX_STRETCHES
+    assert not seen.admit("p", 2 * (MAX_STRETCHES + 9), START_MS)
+    assert seen.admit("p", 0, START_MS), "the oldest stretch was forgotten"
 
 
 def test_silent_producers_leave_memory_and_busy_ones_stay() -> None:
@@ -122,22 +109,13 @@ def test_silent_producers_leave_memory_and_busy_ones_stay() -> None:
     for hour in range(IDENTITY_HORIZON_MS // HOUR_MS + 3):
         seen.admit("busy", hour, START_MS + hour * HOUR_MS)
     assert len(seen) == 1
-    assert not seen.admit("busy", 0, START_MS + identity.IDENTITY_HORIZON_MS)
+    assert len(seen.dump()["producers"]["busy"]) <= HORIZON_DAYS + 1
 
 
-def test_at_the_horizon_a_repeat_is_still_known_and_past_it_not() -> None:
-    for silence_ms, new in ((IDENTITY_HORIZON_MS, False), (IDENTITY_HORIZON_MS + 1, True)):
+def test_a_repeat_is_known_for_seven_days_after_its_own_and_a_busy_producer_changes_nothing_about_that() -> None:
+    for day, new in ((HORIZON_DAYS, False), (HORIZON_DAYS + 1, True)):
         seen = SeenEnvelopes()
         seen.admit("p", 5, START_MS)
-        assert seen.admit("p", 5, START_MS + silence_ms) == new
-
-
-def test_when_append_times_step_back_a_forgotten_producer_stays_forgotten() -> None:
-    # Whether the memory was swept in between must not matter: the worker and the sink sweep at different records.
-    for sweep in (True, False):
-        seen = SeenEnvelopes()
-        seen.admit("p", 5, START_MS)
-        if not sweep:
-            seen._collected_at_ms = START_MS + IDENTITY_HORIZON_MS + 1
-        seen.admit("q", 0, START_MS + IDENTITY_HORIZON_MS + 1)
-        assert seen.admit("p", 5, START_MS + IDENTITY_HORIZON_MS - 1)
+        for hour in range(24 * day):
+            seen.admit("p", 100 + hour, START_MS + hour * HOUR_MS)
+        assert seen.admit("p", 5, START_MS // DAY_MS * DAY_MS + day * DAY_MS) == new

@@ -13,6 +13,7 @@ from typing import Any
 
 from tokentide_schemas.envelope import Record
 from tokentide_schemas.event_ids import Delivered, split_ids
+from tokentide_schemas.identity import clock_day
 from tokentide_sinks.ranges import Position, Range, encode_metadata, insert_token, read_position, take
 from tokentide_sinks.rows import dead_letter_rows, event_rows, judge, ledger_rows
 
@@ -45,13 +46,17 @@ class Store:
     def seen_before(self, offset: int) -> Delivered:
         """What recovery reads from the ledger."""
         delivered = Delivered()
-        seen = delivered.envelopes
+        seen, clock_ms = delivered.envelopes, 0
         for row in sorted(self.ledger.values(), key=lambda row: int(row["offset"])):
-            if row["offset"] < offset:
-                delivered.event_ids.restore(row["offset"], split_ids(row["sender_event_ids"]))
-            if row["offset"] < offset and row["admitted"]:
-                number, appended_ms = row["producer_sequence"], int(row["appended_at"].timestamp() * 1000)
-                seen.restore(row["producer_id"], number, number, appended_ms)
+            if row["offset"] >= offset:
+                break
+            delivered.event_ids.restore(row["offset"], split_ids(row["sender_event_ids"]))
+            if row["producer_id"] and (row["admitted"] or row["duplicate_events"]):
+                clock_ms = max(clock_ms, round(row["appended_at"].timestamp() * 1000))
+                seen.restore_clock(clock_ms)
+            if row["admitted"]:
+                number = row["producer_sequence"]
+                seen.restore(row["producer_id"], number, number, clock_day(clock_ms))
         return delivered
 
 

@@ -23,7 +23,7 @@ from tokentide_schemas.envelope import CONTENT_TYPE_NDJSON
 from tokentide_schemas.rollups import HEADER_KIND, KIND_PROGRESS, Progress
 from tokentide_sinks.events_sink import EventsSink
 from tokentide_sinks.kafka import GROUP_EVENTS, GROUP_ROLLUPS, consumer_config
-from tokentide_sinks.recovery import CONSECUTIVE_SQL, END_SQL, NEWEST_SQL
+from tokentide_sinks.recovery import CLOCK_SQL, CONSECUTIVE_SQL, END_SQL, NEWEST_SQL
 from tokentide_sinks.rollups_sink import RollupsSink
 from tokentide_sinks.settings import SinkSettings
 from tokentide_sinks.store import StoreUnavailableError
@@ -52,7 +52,7 @@ class StoreThatGoesAway:
     def rows(self, sql: str, _parameters: Any = None) -> list[tuple[int, ...]]:
         """What an empty ledger says."""
         self._answer()
-        return [(0, 0)] if sql in (END_SQL, NEWEST_SQL, CONSECUTIVE_SQL) else []
+        return [(0, 0)] if sql in (END_SQL, CLOCK_SQL, NEWEST_SQL, CONSECUTIVE_SQL) else []
 
     def _answer(self) -> None:
         if self.away.is_set():

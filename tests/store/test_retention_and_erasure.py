@@ -77,7 +77,7 @@ def verify(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize(
     ("variables", "says"),
     [
-        ({"ledger_days": 6, "raw_days": 5, "dead_letters_days": 90}, "at least 7 days"),
+        ({"ledger_days": 6, "raw_days": 5, "dead_letters_days": 90}, "at least 8 days"),
         ({"raw_days": 91}, "at least as long as the raw"),
         ({"raw_days": 0}, "at least as long as the raw"),
         ({"dead_letters_days": 30}, "at least as long as the ledger"),
@@ -94,6 +94,7 @@ def test_long_rollups_are_kept_for_ever_and_minutes_are_not() -> None:
     assert days["rollup_model_partials"] == 90
     assert days["rollup_model_1h_partials"] == days["rollup_model_1d_partials"] == 0
     assert days["events"] == 30
+    assert days["user_months"] == 760
 
 
 def test_a_size_grows_until_as_much_expires_as_comes_in() -> None:
