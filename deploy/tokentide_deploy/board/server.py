@@ -1,0 +1,169 @@
+"""The board's process: arguments and environment, the listening socket, ready file, an orderly stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+
+from tokentide_deploy.board.access import BoardAccess, is_loopback
+from tokentide_deploy.board.app import build_app
+from tokentide_deploy.board.dashboards import COMMITTED_FOLDER, DashboardFolder
+from tokentide_deploy.board.service import BoardService
+from tokentide_deploy.board.store_client import StoreClient
+from tokentide_deploy.errors import DeployError, PortInUseError
+from tokentide_deploy.stack_state import ClickHouseAccount
+
+logger = logging.getLogger(__name__)
+CLICKHOUSE_VARIABLE: Final = "TOKENTIDE_BOARD_CLICKHOUSE_URL"
+TOKEN_VARIABLE: Final = "TOKENTIDE_BOARD_TOKEN"
+READY_FILE_VARIABLE: Final = "TOKENTIDE_READY_FILE"
+
+
+@dataclass(frozen=True, slots=True)
+class BoardSettings:
+    """One board process. `dashboards` None: the committed folder, else as the code builds them."""
+
+    account: ClickHouseAccount
+    host: str = "127.0.0.1"
+    port: int = 0
+    token: str = field(default="", repr=False)
+    allowed_hosts: frozenset[str] = frozenset()
+    dashboards: Path | None = None
+    ready_file: Path | None = None
+
+
+def new_token() -> str:
+    """What a reader has to know where the board is bound beyond loopback."""
+    return secrets.token_urlsafe(24)
+
+
+def board_url(host: str, port: int, token: str) -> str:
+    """The address to open; it holds the token where there is one, and the page drops it from the address bar."""
+    name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
+    name = f"[{name}]" if ":" in name else name
+    return f"http://{name}:{port}/" + (f"?token={token}" if token else "")
+
+
+def serve(settings: BoardSettings, on_ready: Callable[[str], None] | None = None) -> int:
+    """Run until SIGTERM or SIGINT; `on_ready` is given the URL. Raises PortInUseError, DeployError."""
+    if not is_loopback(settings.host) and not settings.token:
+        raise DeployError(f"A board on {settings.host} needs a token: others can reach it. Set {TOKEN_VARIABLE}.")
+    folder = settings.dashboards or (COMMITTED_FOLDER if COMMITTED_FOLDER.is_dir() else None)
+    # The name of this machine is as good as its address: nobody else decides where it leads.
+    names = settings.allowed_hosts | ({socket.gethostname().lower()} if settings.token else set())
+    access = BoardAccess(settings.host, settings.token, frozenset(names))
+    app = build_app(BoardService(DashboardFolder(folder), StoreClient(settings.account)), access)
+    with contextlib.closing(_listen(settings.host, settings.port)) as listener:
+        port = int(listener.getsockname()[1])
+        url = board_url(settings.host, port, settings.token)
+        config = uvicorn.Config(
+            app,
+            http="httptools",
+            loop="uvloop",
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=3,
+        )
+
+        def ready() -> None:
+            if settings.ready_file is not None:
+                _write_whole(settings.ready_file, {"pid": os.getpid(), "host": settings.host, "port": port})
+            if on_ready is not None:
+                on_ready(url)
+
+        _Server(config, ready).run(sockets=[listener])
+    return 0
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that says when it is ready, and ends with a status where uvicorn would raise the signal again."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        loop = asyncio.get_running_loop()
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        for number in numbers:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise PortInUseError(
+            f"The board cannot listen on {host}:{port}: {error.strerror}. Choose another port."
+        ) from error
+    return listener
+
+
+def _write_whole(path: Path, content: Mapping[str, object]) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def settings_from(arguments: Sequence[str], environment: Mapping[str, str]) -> BoardSettings:
+    """Arguments and environment of the process. Raises DeployError."""
+    parser = argparse.ArgumentParser(prog="python -m tokentide_deploy.board", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 picks a free one")
+    parser.add_argument("--allowed-host", action="append", default=[], help="a further name that leads here")
+    parser.add_argument("--dashboards", type=Path, help="folder of Grafana dashboards (default: ours)")
+    options = parser.parse_args(arguments)
+    url = environment.get(CLICKHOUSE_VARIABLE, "")
+    if not url:
+        raise DeployError(f"Set {CLICKHOUSE_VARIABLE} to http://reader:password@host:port/database.")
+    ready_file = environment.get(READY_FILE_VARIABLE)
+    return BoardSettings(
+        account=ClickHouseAccount.from_url(url),
+        host=options.host,
+        port=options.port,
+        token=environment.get(TOKEN_VARIABLE, ""),
+        allowed_hosts=frozenset(name.lower() for name in options.allowed_host),
+        dashboards=options.dashboards,
+        ready_file=Path(ready_file) if ready_file else None,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command of the stack's child; returns the exit status."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s board: %(message)s")
+    try:
+        settings = settings_from(sys.argv[1:] if arguments is None else arguments, os.environ)
+        return serve(settings, lambda url: logger.info("serving on %s", url.partition("?")[0]))
+    except DeployError as error:
+        logger.error("%s", error)
+        return error.exit_status
