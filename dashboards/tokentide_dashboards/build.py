@@ -9,6 +9,7 @@ import argparse
 import difflib
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,13 +17,42 @@ import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from tokentide_dashboards.agentic import agentic_dashboard
+from tokentide_dashboards.categories import categories_dashboard
 from tokentide_dashboards.clickhouse_query import DATASOURCE_TYPE, PLUGIN_VERSION
+from tokentide_dashboards.cost import cost_dashboard
+from tokentide_dashboards.geography import geography_dashboard
+from tokentide_dashboards.model import model_dashboard
+from tokentide_dashboards.models import models_dashboard
 from tokentide_dashboards.now import now_dashboard
+from tokentide_dashboards.open_closed import open_closed_dashboard
+from tokentide_dashboards.pipeline import pipeline_dashboard
+from tokentide_dashboards.providers import providers_dashboard
+from tokentide_dashboards.rankings import rankings_dashboard
+from tokentide_dashboards.requests import requests_dashboard
+from tokentide_dashboards.retention import retention_dashboard
 
 GRAFANA_DIRECTORY: Final = Path(__file__).resolve().parents[1] / "grafana"
 DATASOURCE_UID: Final = "tokentide-clickhouse"
 MOUNTED_DASHBOARDS: Final = "/var/lib/grafana/dashboards/tokentide"
 """Where the provisioning file expects the folder `dashboards` inside Grafana's container."""
+
+DASHBOARDS: Final[dict[str, Callable[[], Dashboard]]] = {
+    "now": now_dashboard,
+    "models": models_dashboard,
+    "model": model_dashboard,
+    "requests": requests_dashboard,
+    "rankings": rankings_dashboard,
+    "categories": categories_dashboard,
+    "open-closed": open_closed_dashboard,
+    "providers": providers_dashboard,
+    "agentic": agentic_dashboard,
+    "geography": geography_dashboard,
+    "cost": cost_dashboard,
+    "retention": retention_dashboard,
+    "pipeline": pipeline_dashboard,
+}
+"""File name below `dashboards` without its ending -> what builds it. The uid is `tokentide-` and the name."""
 
 _DATASOURCE_HEADER: Final = """\
 # Written by `python -m tokentide_dashboards.build`; do not edit.
@@ -92,7 +122,7 @@ def dashboards_yaml() -> str:
 def files() -> dict[str, str]:
     """Every generated file: path below the `grafana` folder, and its text."""
     return {
-        "dashboards/now.json": dashboard_json(now_dashboard()),
+        **{f"dashboards/{name}.json": dashboard_json(make()) for name, make in DASHBOARDS.items()},
         "provisioning/datasources/tokentide.yaml": datasource_yaml(),
         "provisioning/dashboards/tokentide.yaml": dashboards_yaml(),
     }

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from typing import Final
 
-from grafana_foundation_sdk.builders import dashboard, stat, table, timeseries
-from grafana_foundation_sdk.models.dashboard import Dashboard, DashboardCursorSync
+from grafana_foundation_sdk.builders import stat, table, timeseries
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from tokentide_dashboards import pipeline_sql
 from tokentide_dashboards import rollup_sql as rollup
+from tokentide_dashboards.data_links import DataLink, cell, series_name, to_model, to_requests
+from tokentide_dashboards.frame import new_dashboard
 from tokentide_dashboards.panels import (
     RED,
     YELLOW,
     Place,
     TableColumn,
     choice_variable,
-    datasource_variable,
     series_panel,
     stat_panel,
     table_panel,
 )
 
 UID: Final = "tokentide-now"
-LAG_FRESH_S: Final = 60
-"""A pipeline sample older than this says nothing about now."""
+CHOICES: Final[tuple[rollup.Dimension, ...]] = ("provider", "model", "category")
 
 _RATE_MEANING: Final = (
     f"Mean of the last {rollup.RATE_MINUTES} complete minutes of the range (fewer while the store is younger); the "
@@ -82,37 +83,6 @@ FROM
 )
 ORDER BY current_tokens DESC, name"""
 
-# lag_ms is an age, which grows while nothing is sent: who has finished everything is not late.
-_EFFECTIVE_LAG_MS: Final = "if(lag_records = 0, 0, lag_ms)"
-
-LAG_NOW_SQL: Final = f"""SELECT maxOrNull(newest_lag_ms) AS value
-FROM
-(
-    SELECT argMax({_EFFECTIVE_LAG_MS}, sampled_at) AS newest_lag_ms
-    FROM pipeline_samples
-    WHERE $__timeFilter(sampled_at) AND sampled_at > least($__toTime, now()) - {LAG_FRESH_S}
-    GROUP BY component, topic, partition
-)"""
-
-
-def _lag_over_time(partition_value: str, over_partitions: str) -> str:
-    """Lag by component: the worst sample of each partition in a point, then `over_partitions` (sum or max)."""
-    return f"""SELECT time, component, {over_partitions}(worst) AS Value
-FROM
-(
-    SELECT $__timeInterval(sampled_at) AS time, component, topic, partition, max({partition_value}) AS worst
-    FROM pipeline_samples
-    WHERE $__timeFilter(sampled_at)
-    GROUP BY time, component, topic, partition
-)
-GROUP BY time, component
-ORDER BY time, component"""
-
-
-DEAD_LETTERS_SQL: Final = """SELECT sum(events) AS value
-FROM dead_letters FINAL
-WHERE $__timeFilter_ms(rejected_at)"""
-
 
 def _stats() -> list[stat.Panel]:
     return [
@@ -151,34 +121,41 @@ def _stats() -> list[stat.Panel]:
         stat_panel(
             6, Place(18, 0, 3, 4), "Lag",
             "The pipeline's slowest consumer and partition: age of the newest record that it has finished, 0 when "
-            f"it has finished all. Newest samples, at most {LAG_FRESH_S} s old; all gateways, whatever the variables "
-            "select.",
-            LAG_NOW_SQL,
+            f"it has finished all. Newest samples, at most {pipeline_sql.LAG_FRESH_S} s old; all "
+            "gateways, whatever the variables select.",
+            pipeline_sql.LAG_NOW,
             unit="ms", no_value="No samples", steps=[(5_000, YELLOW), (60_000, RED)],
         ),
         stat_panel(
             7, Place(21, 0, 3, 4), "Dead letters",
             "Events that could not be stored and were set aside in the range, by the time of their rejection; all "
             "gateways, whatever the variables select.",
-            DEAD_LETTERS_SQL,
+            pipeline_sql.DEAD_LETTERS,
             unit="short", no_value="0", steps=[(1, RED)],
         ),
     ]  # fmt: skip
 
 
+def _links(dimension: rollup.Dimension, value: str) -> list[DataLink]:
+    others = [name for name in CHOICES if name != dimension]
+    requests = to_requests({dimension: value}, others)
+    return [to_model(value, others), requests] if dimension == "model" else [requests]
+
+
 def _mix(dimension: rollup.Dimension, first_id: int, y: int) -> list[timeseries.Panel]:
+    links = _links(dimension, series_name(dimension))
     return [
         series_panel(
             first_id, Place(0, y, 13, 9), f"Tokens per minute by {dimension}",
             f"{_TOKENS_MEANING} {_SERIES_MEANING}",
             rollup.over_time(dimension, "tokens / minutes"),
-            unit="short", stacked=True,
+            unit="short", stacked=True, links=links,
         ),
         series_panel(
             first_id + 1, Place(13, y, 11, 9), f"Share of tokens by {dimension}",
             f"The group's tokens divided by all tokens of the same point in time. {_TOKENS_MEANING} {_SERIES_MEANING}",
             rollup.over_time(dimension, "if(all_tokens > 0, tokens / all_tokens, NULL)"),
-            unit="percentunit", stacked=True, max_value=1,
+            unit="percentunit", stacked=True, max_value=1, links=links,
         ),
     ]  # fmt: skip
 
@@ -192,6 +169,7 @@ def _top_models() -> table.Panel:
         "own-key traffic.",
         TOP_MODELS_SQL,
         columns=[
+            TableColumn("Model", "string", links=tuple(_links("model", cell("Model")))),
             TableColumn("Requests", "short"),
             TableColumn("Tokens", "short"),
             TableColumn("Share", "percentunit", decimals=1, bar=True, width_px=260),
@@ -209,14 +187,14 @@ def _pipeline() -> list[timeseries.Panel]:
             13, Place(0, 32, 12, 7), "Lag in records",
             "Records of the log that a consumer has not finished, summed over its partitions; the worst sample of "
             "each partition in a point in time.",
-            _lag_over_time("lag_records", "sum"),
+            pipeline_sql.lag_over_time("lag_records", "sum"),
             unit="short", stacked=False, min_interval="10s",
         ),
         series_panel(
             14, Place(12, 32, 12, 7), "Lag in time",
             "Age of the newest record that a consumer has finished, 0 when it has finished all; the worst partition "
             "and sample of each point in time.",
-            _lag_over_time(_EFFECTIVE_LAG_MS, "max"),
+            pipeline_sql.lag_over_time(pipeline_sql.EFFECTIVE_LAG_MS, "max"),
             unit="ms", stacked=False, min_interval="10s",
         ),
     ]  # fmt: skip
@@ -225,22 +203,15 @@ def _pipeline() -> list[timeseries.Panel]:
 def now_dashboard() -> Dashboard:
     """The dashboard as Grafana stores it."""
     board = (
-        dashboard.Dashboard("Now")
-        .uid(UID)
-        .description(
-            "What flows through the gateways at this moment: tokens, requests, cost, mix, and pipeline health."
+        new_dashboard(
+            "Now", UID,
+            "What flows through the gateways at this moment: tokens, requests, cost, mix, and pipeline health.",
+            start="now-1h", refresh="10s",
         )
-        .tags(["tokentide"])
-        .time("now-1h", "now")
-        .refresh("10s")
-        .timezone("browser")
-        .readonly()
-        .tooltip(DashboardCursorSync.CROSSHAIR)
-        .with_variable(datasource_variable())
         .with_variable(choice_variable("provider", "Provider", "Who served the request.", rollup.options("provider")))
         .with_variable(choice_variable("model", "Model", "Canonical model id.", rollup.options("model")))
         .with_variable(choice_variable("category", "Category", "Root category.", rollup.options("category")))
-    )
+    )  # fmt: skip
     for panel in [*_stats(), *_mix("model", 8, y=4), *_mix("category", 10, y=13), _top_models(), *_pipeline()]:
         board = board.with_panel(panel)
     return board.build()

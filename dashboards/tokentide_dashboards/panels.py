@@ -23,10 +23,12 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 
 from tokentide_dashboards.clickhouse_query import DATASOURCE_TYPE, DATASOURCE_VARIABLE, Query, datasource
+from tokentide_dashboards.data_links import DataLink, Link
 from tokentide_dashboards.macros import ALL
 
 GRID_COLUMNS: Final = 24
 GREEN, YELLOW, RED = "green", "yellow", "red"
+NO_VALUE: Final = "No data in this range"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,30 @@ class Place:
     def grid(self) -> GridPos:
         """The place as Grafana stores it."""
         return GridPos(h=self.height, w=self.width, x=self.x, y=self.y)
+
+
+class Grid:
+    """Hands out ids and places from left to right, row by row. A row's cells must have one height and fill it."""
+
+    def __init__(self) -> None:
+        self._next_id = 1
+        self._x = 0
+        self._y = 0
+
+    def cell(self, width: int, height: int) -> tuple[int, Place]:
+        """The next panel's id and place. ValueError when it does not fit into what is left of the row."""
+        if self._x + width > GRID_COLUMNS:
+            raise ValueError(
+                f"panel {self._next_id}: {width} columns do not fit after {self._x} of {GRID_COLUMNS}; "
+                "fill the row before beginning another"
+            )
+        place = Place(self._x, self._y, width, height)
+        panel_id = self._next_id
+        self._next_id += 1
+        self._x += width
+        if self._x == GRID_COLUMNS:
+            self._x, self._y = 0, self._y + height
+        return panel_id, place
 
 
 def thresholds(*steps: tuple[float, str], base: str = GREEN) -> dashboard.ThresholdsConfig:
@@ -99,6 +125,8 @@ def series_panel(
     stacked: bool,
     max_value: float | None = None,
     min_interval: str = "1m",
+    decimals: int | None = None,
+    links: Sequence[DataLink] = (),
 ) -> timeseries.Panel:
     """Values over time, one series for each name. `min_interval`: the narrowest point that the data can fill."""
     mode = common_models.StackingMode.NORMAL if stacked else common_models.StackingMode.NONE
@@ -133,12 +161,28 @@ def series_panel(
         )
         .with_target(Query(sql, "timeseries"))
     )
-    return panel if max_value is None else panel.max(max_value)
+    if max_value is not None:
+        panel = panel.max(max_value)
+    if decimals is not None:
+        panel = panel.decimals(decimals)
+    return panel.data_links([Link(link) for link in links]) if links else panel
+
+
+def share_panel(
+    panel_id: int, place: Place, title: str, description: str, sql: str, *, links: Sequence[DataLink] = ()
+) -> timeseries.Panel:
+    """Shares of one whole over time, stacked to 100 %. The query gives them as 0 to 1."""
+    return series_panel(
+        panel_id, place, title, description, sql, unit="percentunit", stacked=True, max_value=1, links=links
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class TableColumn:
-    """How one column of a table is shown. `bar`: as a bar from 0 to 1 behind the number; `signed`: red below zero."""
+    """How one column of a table is shown.
+
+    `bar`: as a bar from 0 to 1 behind the number; `heat`: coloured by a value from 0 to 1; `signed`: red below zero.
+    """
 
     name: str
     unit: str
@@ -146,6 +190,8 @@ class TableColumn:
     bar: bool = False
     signed: bool = False
     width_px: int | None = None
+    heat: bool = False
+    links: tuple[DataLink, ...] = ()
 
     def properties(self) -> list[DynamicConfigValue]:
         """The column's overrides."""
@@ -162,6 +208,15 @@ class TableColumn:
                 DynamicConfigValue(id_val="max", value=1),
                 DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": "blue"}),
             ]
+        if self.heat:
+            found += [
+                DynamicConfigValue(id_val="custom.cellOptions", value={"type": "color-background", "mode": "basic"}),
+                DynamicConfigValue(id_val="min", value=0),
+                DynamicConfigValue(id_val="max", value=1),
+                DynamicConfigValue(id_val="color", value={"mode": "continuous-blues"}),
+            ]
+        if self.links:
+            found.append(DynamicConfigValue(id_val="links", value=[link.to_json() for link in self.links]))
         if self.signed:
             steps = [{"value": None, "color": RED}, {"value": 0, "color": "text"}, {"value": 1e-9, "color": GREEN}]
             found += [
@@ -196,6 +251,24 @@ def table_panel(
 def datasource_variable() -> dashboard.DatasourceVariable:
     """The choice of data source."""
     return dashboard.DatasourceVariable(DATASOURCE_VARIABLE).label("Data source").type(DATASOURCE_TYPE)
+
+
+def one_of_variable(
+    name: str, label: str, description: str, values: Sequence[str], chosen: str
+) -> dashboard.CustomVariable:
+    """Exactly one of a fixed list."""
+    if chosen not in values:
+        raise ValueError(f"variable {name}: {chosen!r} is not one of {list(values)}")
+    return (
+        dashboard.CustomVariable(name)
+        .label(label)
+        .description(description)
+        .values(",".join(values))
+        .options([VariableOption(text=value, value=value, selected=value == chosen) for value in values])
+        .current(VariableOption(text=chosen, value=chosen))
+        .multi(False)
+        .include_all(False)
+    )
 
 
 def choice_variable(name: str, label: str, description: str, sql: str) -> dashboard.QueryVariable:

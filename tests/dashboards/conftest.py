@@ -15,6 +15,14 @@ from tokentide_dashboards.macros import ALL, TimeRange, VariableValue, expand
 from tokentide_schemas.clickhouse import statements
 from tokentide_schemas.cubes import CUBES
 
+DEFAULTS: dict[str, VariableValue] = {
+    **dict.fromkeys(("provider", "model", "category", "author", "country", "continent", "tenant", "app"), ALL),
+    "period": "week",
+    "window": "week",
+    "outcome": "any",
+}
+"""What the variables are set to when a dashboard is opened."""
+
 GRAFANA = Path(__file__).resolve().parents[2] / "dashboards" / "grafana"
 
 
@@ -22,6 +30,13 @@ GRAFANA = Path(__file__).resolve().parents[2] / "dashboards" / "grafana"
 def now_json() -> dict[str, Any]:
     board: dict[str, Any] = json.loads((GRAFANA / "dashboards" / "now.json").read_text(encoding="utf-8"))
     return board
+
+
+@pytest.fixture(scope="session")
+def boards() -> dict[str, dict[str, Any]]:
+    """File name -> committed dashboard."""
+    files = sorted((GRAFANA / "dashboards").glob("*.json"))
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in files}
 
 
 class Store:
@@ -45,12 +60,28 @@ class Store:
     def rows(
         self, sql: str, time_range: TimeRange, variables: Mapping[str, VariableValue] | None = None
     ) -> list[list[Any]]:
-        everything: dict[str, VariableValue] = {"provider": ALL, "model": ALL, "category": ALL}
-        expanded = expand(sql, time_range, {**everything, **(variables or {})})
+        """Rows without names."""
+        return self._asked(sql, time_range, variables, "JSONCompactEachRow")
+
+    def table(
+        self, sql: str, time_range: TimeRange, variables: Mapping[str, VariableValue] | None = None
+    ) -> list[dict[str, Any]]:
+        """Rows as dictionaries."""
+        return self._asked(sql, time_range, variables, "JSONEachRow")
+
+    def columns(self, sql: str, time_range: TimeRange) -> list[str]:
+        """Names of the result's columns, of an empty result, too."""
+        names: list[str] = self._asked(sql, time_range, None, "JSONCompactEachRowWithNames")[0]
+        return names
+
+    def _asked(
+        self, sql: str, time_range: TimeRange, variables: Mapping[str, VariableValue] | None, output_format: str
+    ) -> list[Any]:
+        expanded = expand(sql, time_range, {**DEFAULTS, **(variables or {})})
         assert "$" not in expanded, f"something was not expanded: {expanded}"
         text = self._session.query(
             f"{expanded}\nSETTINGS output_format_json_quote_64bit_integers = 0, output_format_json_quote_denormals = 1",
-            "JSONCompactEachRow",
+            output_format,
         ).data()
         return [json.loads(line) for line in text.splitlines()]
 

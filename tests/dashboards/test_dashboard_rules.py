@@ -34,7 +34,19 @@ Mutation = Callable[[dict[str, Any]], object]
 
 def queries(dashboard: dict[str, Any]) -> list[str]:
     panels = [target["rawSql"] for panel in dashboard["panels"] for target in panel["targets"]]
-    return panels + [v["query"] for v in dashboard["templating"]["list"] if v["type"] == "query"]
+    variables = [v["query"] for v in dashboard["templating"]["list"] if v["type"] == "query"]
+    return panels + variables + [a["target"]["rawSql"] for a in dashboard["annotations"].get("list", [])]
+
+
+def links(dashboard: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, str]]]:
+    """(panel, link) of every data link."""
+    found = []
+    for panel in dashboard["panels"]:
+        config = panel["fieldConfig"]
+        found += [(panel, link) for link in config["defaults"].get("links", [])]
+        for override in config["overrides"]:
+            found += [(panel, link) for p in override["properties"] if p["id"] == "links" for link in p["value"]]
+    return found
 
 
 def test_the_committed_files_are_what_the_code_builds() -> None:
@@ -70,6 +82,11 @@ def test_a_dashboard_is_valid_by_grafanas_own_types(dashboard: dict[str, Any]) -
         pytest.param(lambda d: d["panels"][7]["options"]["legend"].update(displayMode="weird"), id="a bad enum"),
         pytest.param(lambda d: d["panels"][0].update(type="piechart"), id="a panel kind that is not ours"),
         pytest.param(lambda d: d["panels"][0].pop("description"), id="no description"),
+        pytest.param(lambda d: links(d)[0][1].pop("url"), id="a link that leads nowhere"),
+        pytest.param(
+            lambda d: d["annotations"].update(list=[{"name": "x", "enable": True, "iconColor": "red"}]),
+            id="an annotation without a query",
+        ),
         pytest.param(lambda d: d["panels"][0]["fieldConfig"]["defaults"].pop("unit"), id="no unit"),
         pytest.param(
             lambda d: d["panels"][0].update(datasource={"type": "prometheus", "uid": "x"}), id="a fixed source"
@@ -105,7 +122,7 @@ def test_a_panel_says_what_it_shows_in_which_unit_from_the_chosen_source(panel: 
 
 @pytest.mark.parametrize("panel", [p for p in PANELS if p.values[0]["type"] != "table"])
 def test_a_panel_without_data_says_so_or_draws_nothing(panel: dict[str, Any]) -> None:
-    assert panel["type"] == "timeseries" or panel["fieldConfig"]["defaults"]["noValue"]
+    assert panel["type"] in ("timeseries", "xychart") or panel["fieldConfig"]["defaults"]["noValue"]
 
 
 @pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS.keys())
@@ -128,19 +145,83 @@ def test_panels_have_their_own_id_and_do_not_overlap(dashboard: dict[str, Any]) 
 
 
 def test_uids_are_unique_and_stable() -> None:
-    assert {name: d["uid"] for name, d in DASHBOARDS.items()} == {"now": "tokentide-now"}
+    assert {name: d["uid"] for name, d in DASHBOARDS.items()} == {
+        name: f"tokentide-{name}" for name in build.DASHBOARDS
+    }
+    assert len({d["title"] for d in DASHBOARDS.values()}) == len(DASHBOARDS)
 
 
 @pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS.keys())
-def test_the_variables_are_the_source_and_three_choices_with_all(dashboard: dict[str, Any]) -> None:
-    source, *choices = dashboard["templating"]["list"]
+def test_the_first_variable_is_the_source_and_the_others_are_described(dashboard: dict[str, Any]) -> None:
+    source, *others = dashboard["templating"]["list"]
     assert (source["name"], source["label"], source["type"]) == ("datasource", "Data source", "datasource")
-    assert [choice["name"] for choice in choices] == ["provider", "model", "category"]
-    for choice in choices:
+    assert len({v["name"] for v in others}) == len(others)
+    for variable in others:
+        assert variable["label"] and variable["description"]
+        assert not [key for key in variable if key.startswith("auto")]
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS.keys())
+def test_a_choice_from_the_store_takes_several_values_and_all(dashboard: dict[str, Any]) -> None:
+    for choice in [v for v in dashboard["templating"]["list"] if v["type"] == "query"]:
         assert choice["multi"] and choice["includeAll"]
         assert choice["current"] == {"text": ["All"], "value": ["$__all"]}
         assert choice["datasource"] == TEMPLATE_SOURCE
-        assert not [key for key in choice if key.startswith("auto")]
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS.keys())
+def test_a_choice_from_a_list_has_one_of_its_values(dashboard: dict[str, Any]) -> None:
+    for choice in [v for v in dashboard["templating"]["list"] if v["type"] == "custom"]:
+        assert [option["value"] for option in choice["options"]] == choice["query"].split(",")
+        assert choice["current"]["value"] in choice["query"].split(",")
+        assert not choice["multi"] and not choice["includeAll"]
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS.keys())
+def test_every_variable_is_used(dashboard: dict[str, Any]) -> None:
+    text = "\n".join(target["rawSql"] for panel in dashboard["panels"] for target in panel["targets"])
+    for variable in dashboard["templating"]["list"][1:]:
+        assert f"${{{variable['name']}:singlequote}}" in text, f"{variable['name']} selects nothing"
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS.keys())
+def test_a_link_leads_to_a_dashboard_that_has_its_variables_and_keeps_the_range(dashboard: dict[str, Any]) -> None:
+    by_uid = {d["uid"]: d for d in DASHBOARDS.values()}
+    here = {v["name"] for v in dashboard["templating"]["list"]}
+    for panel, link in links(dashboard):
+        address, _, query = link["url"].partition("?")
+        there = {v["name"] for v in by_uid[address.removeprefix("/d/")]["templating"]["list"]}
+        assert query.startswith("${__url_time_range}&${datasource:queryparam}")
+        kept = set(re.findall(r"\$\{(\w+):queryparam\}", query))
+        assert kept <= here, f"{panel['title']}: keeps variables that this dashboard does not have"
+        assert kept | set(re.findall(r"var-(\w+)=", query)) <= there, f"{panel['title']}: {link['url']}"
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS.keys())
+def test_a_link_takes_a_value_that_the_query_has(dashboard: dict[str, Any]) -> None:
+    for panel, link in links(dashboard):
+        (target,) = panel["targets"]
+        for label in re.findall(r"\$\{__field\.labels\.(\w+)\}", link["url"]):
+            assert f"AS {label}," in target["rawSql"], f"{panel['title']}: no series label {label}"
+        for column in re.findall(r'\$\{__data\.fields\["([^"]+)"\]\}', link["url"]):
+            assert f'AS "{column}"' in target["rawSql"], f"{panel['title']}: no column {column}"
+
+
+def test_from_a_share_one_reaches_the_model_and_from_it_its_requests() -> None:
+    (panel,) = [p for p in DASHBOARDS["models"]["panels"] if p["title"] == "Share of tokens by model"]
+    to_model, to_requests = panel["fieldConfig"]["defaults"]["links"]
+    assert to_model["url"].startswith("/d/tokentide-model?")
+    assert to_requests["url"].startswith("/d/tokentide-requests?")
+    assert to_model["url"].endswith("var-model=${__field.labels.model}")
+    further = [link["url"] for _, link in links(DASHBOARDS["model"])]
+    assert further and all(url.startswith("/d/tokentide-requests?") for url in further)
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS.keys())
+def test_one_can_go_from_every_dashboard_to_every_other(dashboard: dict[str, Any]) -> None:
+    (way,) = dashboard["links"]
+    assert (way["type"], way["tags"], way["keepTime"], way["includeVars"]) == ("dashboards", ["tokentide"], True, True)
+    assert dashboard["tags"] == way["tags"]
 
 
 @pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS.keys())
