@@ -33,6 +33,8 @@ from tokentide_dashboards.requests import requests_dashboard
 from tokentide_dashboards.retention import retention_dashboard
 
 GRAFANA_DIRECTORY: Final = Path(__file__).resolve().parents[1] / "grafana"
+FOLDER: Final = "tokentide"
+"""Uid and title of the folder that holds the dashboards in Grafana."""
 DATASOURCE_UID: Final = "tokentide-clickhouse"
 MOUNTED_DASHBOARDS: Final = "/var/lib/grafana/dashboards/tokentide"
 """Where the provisioning file expects the folder `dashboards` inside Grafana's container."""
@@ -65,8 +67,8 @@ _DASHBOARDS_HEADER: Final = f"""\
 """
 
 
-def dashboard_json(dashboard: Dashboard) -> str:
-    """A dashboard as text: sorted keys, so that the same code always gives the same bytes."""
+def dashboard_model(dashboard: Dashboard) -> dict[str, Any]:
+    """A dashboard as Grafana's file and API formats have it."""
     plain: dict[str, Any] = json.loads(json.dumps(dashboard, cls=JSONEncoder))
     for variable in plain["templating"]["list"]:
         # The SDK gives every variable the defaults of an interval variable.
@@ -77,29 +79,41 @@ def dashboard_json(dashboard: Dashboard) -> str:
             # The SDK writes both for Grafana 11; from 12 on the table has neither, and without them 11 does the same.
             for key in ("footer", "showTypeIcons"):
                 panel["options"].pop(key, None)
-    return json.dumps(plain, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return plain
 
 
-def datasource_yaml() -> str:
-    """The provisioned ClickHouse data source, its address and reader from the environment."""
-    source = {
+def dashboard_json(dashboard: Dashboard) -> str:
+    """A dashboard as text: sorted keys, so that the same code always gives the same bytes."""
+    return json.dumps(dashboard_model(dashboard), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def datasource_model(
+    host: str, port: int | str, user: str, password: str, database: str, *, secure: bool
+) -> dict[str, Any]:
+    """The ClickHouse data source as Grafana's file and API formats have it. `host`: as Grafana itself reaches it."""
+    return {
         "name": "tokentide",
         "uid": DATASOURCE_UID,
         "type": DATASOURCE_TYPE,
         "access": "proxy",
         "isDefault": True,
-        "editable": False,
         "jsonData": {
-            "host": "$TOKENTIDE_CLICKHOUSE_HOST",
-            "port": "$TOKENTIDE_CLICKHOUSE_PORT",
+            "host": host,
+            "port": port,
             "protocol": "http",
-            "secure": False,
-            "username": "$TOKENTIDE_CLICKHOUSE_USER",
-            "defaultDatabase": "$TOKENTIDE_CLICKHOUSE_DATABASE",
+            "secure": secure,
+            "username": user,
+            "defaultDatabase": database,
             "version": PLUGIN_VERSION,
         },
-        "secureJsonData": {"password": "$TOKENTIDE_CLICKHOUSE_PASSWORD"},
+        "secureJsonData": {"password": password},
     }
+
+
+def datasource_yaml() -> str:
+    """The provisioned ClickHouse data source, its address and reader from the environment."""
+    names = (f"$TOKENTIDE_CLICKHOUSE_{part}" for part in ("HOST", "PORT", "USER", "PASSWORD", "DATABASE"))
+    source = {**datasource_model(*names, secure=False), "editable": False}
     return _DATASOURCE_HEADER + _yaml({"apiVersion": 1, "datasources": [source]})
 
 
@@ -108,8 +122,8 @@ def dashboards_yaml() -> str:
     provider = {
         "name": "tokentide",
         "orgId": 1,
-        "folder": "tokentide",
-        "folderUid": "tokentide",
+        "folder": FOLDER,
+        "folderUid": FOLDER,
         "type": "file",
         "disableDeletion": True,
         "allowUiUpdates": False,

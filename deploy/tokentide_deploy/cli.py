@@ -16,6 +16,7 @@ COMMANDS = {
     "up": "Run the whole platform in this terminal: Kafka, store, stream worker, sinks.",
     "top": "Watch models and categories by tokens, live.",
     "sql": "Ask the store anything in SQL, read-only.",
+    "grafana": "Put the dashboards into a Grafana of your own.",
     "catalogue": "Which models and prices are known, and which models in the traffic are not.",
     "prices": "Compare stored costs with the catalogue's prices, and correct them.",
     "replay": "Send a trace file (CSV or JSON lines) as usage events.",
