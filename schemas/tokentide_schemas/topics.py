@@ -57,16 +57,19 @@ def topics(usage_retention_ms: int = 7 * DAY_MS) -> tuple[Topic, ...]:
         "max.compaction.lag.ms": str(10 * 60_000),
     }
     size = {"max.message.bytes": str(MAX_RECORD_BYTES)}
+    # By time alone: a broker's limit by size would delete unread what was accepted while the store is away. What the
+    # worker makes of it goes to the store by the same kind of way, and has to wait there for as long.
+    kept = {**size, "retention.ms": str(usage_retention_ms), "retention.bytes": "-1"}
     return (
         Topic(
             USAGE,
             None,
-            {**size, "message.timestamp.type": "LogAppendTime", "retention.ms": str(usage_retention_ms)},
+            {**kept, "message.timestamp.type": "LogAppendTime"},
         ),
-        Topic(ROLLUPS, None, {**size, "retention.ms": str(DAY_MS)}),
+        Topic(ROLLUPS, None, kept),
         Topic(DEAD_LETTERS, 1, {**size, "retention.ms": str(30 * DAY_MS)}),
         Topic(ALERTS, 1, {**size, "retention.ms": str(30 * DAY_MS)}),
-        Topic(SHARES, 1, {**size, "retention.ms": str(DAY_MS)}),
+        Topic(SHARES, 1, kept),
         Topic(CHECKPOINTS, None, checkpoints),
         Topic(SHARES_CHECKPOINTS, None, checkpoints),
     )

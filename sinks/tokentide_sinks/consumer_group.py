@@ -119,10 +119,12 @@ class GroupMember:
         return int(low)
 
     def end(self, topic: str, partition: int) -> int:
-        """Offset after the newest record. Fetches bring it along; while they rest the broker is asked."""
+        """Offset after the newest record. Fetches bring it along; before the first and while they rest the broker is
+        asked."""
         entry = TopicPartition(topic, partition)
+        is_fetched = not self.is_paused and (topic, partition) in self._ends
         try:
-            _, end = self._consumer.get_watermark_offsets(entry, timeout=0.5, cached=not self.is_paused)
+            _, end = self._consumer.get_watermark_offsets(entry, timeout=0.5, cached=is_fetched)
         except KafkaException as error:
             log.warning("%s[%d]: its end is not known at the moment: %s", topic, partition, error)
             return self._ends.get((topic, partition), 0)

@@ -37,7 +37,8 @@ from tokentide_sinks.store import Store
 
 log = logging.getLogger(__name__)
 
-READ_RECORDS = 1_000
+READ_RECORDS = 200
+"""Few, as one record may carry thousands of rows: this is how far a read may go past the bounds of an insert."""
 
 
 @dataclass(slots=True)

@@ -40,7 +40,7 @@ def consumer_config(settings: SinkSettings, group: str) -> dict[str, Any]:
         "enable.auto.offset.store": False,
         "auto.offset.reset": "earliest",
         "session.timeout.ms": settings.kafka_session_timeout_s * 1000,
-        "max.poll.interval.ms": 600_000,
+        "max.poll.interval.ms": settings.kafka_max_poll_interval_s * 1000,
         "fetch.min.bytes": 1,
         "fetch.wait.max.ms": 100,
         "fetch.max.bytes": 16 * 1024 * 1024,

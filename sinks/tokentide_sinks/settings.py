@@ -27,3 +27,6 @@ class SinkSettings(PlatformSettings):
     sink_sample_interval_s: float = Field(5.0, gt=0, le=300, description="Pause between two lag samples.")
     sink_maintenance_interval_s: float = Field(10.0, gt=0, le=3600, description="Pause between two counts of users.")
     kafka_session_timeout_s: int = Field(10, ge=6, le=120, description="After this a silent sink is replaced.")
+    kafka_max_poll_interval_s: int = Field(
+        600, ge=6, le=3600, description="After this a sink that hangs in an insert is replaced; waiting is not hanging."
+    )

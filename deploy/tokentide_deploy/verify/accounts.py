@@ -12,7 +12,8 @@ class PartitionAccount:
     Counts named `ledger_` come from `ingest_ledger`, `raw_events` from `events`, `dead_letter_events` from
     `dead_letters`. `applied_offset` is the worker's, -1 when it has reported nothing. `ledger_retained`: stored events
     of records that lie wholly within the raw table's retention; `raw_events` counts the same records. `erased_events`:
-    those of them that `tokentide forget` removed. `low_offset` is not below the ledger's own retention.
+    those of them that `tokentide forget` removed. `low_offset` is not below the ledger's own retention. `expired`: runs
+    of offsets that the topic deleted unread (first, how many, whether nobody has discarded that dead letter).
     """
 
     partition: int
@@ -30,6 +31,7 @@ class PartitionAccount:
     applied_offset: int
     ledger_retained: int
     erased_events: int = 0
+    expired: tuple[tuple[int, int, bool], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,15 @@ def is_caught_up(account: PartitionAccount) -> bool:
 def check_account(account: PartitionAccount) -> list[Finding]:
     """What does not add up in one partition."""
     where = f"partition {account.partition}"
-    found: list[Finding] = []
+    found = [
+        Finding(
+            where,
+            f"LOST: {records} records from offset {first} on were deleted by the topic before they were stored. Give "
+            "it more retention; tokentide dlq discard --reason expired takes note of the loss and ends this message",
+        )
+        for first, records, is_open in account.expired
+        if is_open
+    ]
 
     def expect(holds: bool, what: str) -> None:
         if not holds:
@@ -81,9 +91,10 @@ def check_account(account: PartitionAccount) -> list[Finding]:
         )
         return found
     span = account.ledger_last - account.ledger_first + 1 if account.ledger_records else 0
+    gone = sum(n for first, n, _ in account.expired if account.ledger_first <= first <= account.ledger_last)
     expect(
-        account.ledger_records == span,
-        f"the ledger has {account.ledger_records} records for {span} offsets "
+        account.ledger_records + gone == span,
+        f"the ledger has {account.ledger_records} records for {span - gone} offsets "
         f"({account.ledger_first} to {account.ledger_last})",
     )
     expect(

@@ -21,7 +21,8 @@ from tokentide_deploy.verify.accounts import (
 from tokentide_schemas import topics
 from tokentide_schemas.cubes import CUBES, Cube, stored_cubes
 from tokentide_schemas.retention import horizon_ms, ttl_days
-from tokentide_sinks.kafka import topic_id
+from tokentide_sinks.kafka import GROUP_EVENTS, topic_id
+from tokentide_sinks.recovery import load_end
 from tokentide_sinks.store import Store
 
 SHOWN_DIFFERENCES = 20
@@ -61,6 +62,7 @@ class Verifier:
         ends = self._offsets()
         accounts = self._wait_until_caught_up(ends)
         findings = [finding for account in accounts for finding in check_account(account)]
+        findings += self._deleted_unread(ends)
         compared: dict[str, int] = {}
         settled = False
         if all(map(is_caught_up, accounts)):
@@ -121,6 +123,29 @@ class Verifier:
         finally:
             consumer.close()
 
+    def _deleted_unread(self, ends: Mapping[int, tuple[int, int]]) -> list[Finding]:
+        """Partitions whose records expired before the raw sink came to them, so that not even it knows yet."""
+        consumer = Consumer({"bootstrap.servers": self._bootstrap_servers, "group.id": GROUP_EVENTS, "log_level": 0})
+        try:
+            entries = consumer.committed([TopicPartition(topics.USAGE, number) for number in ends], timeout=20)
+            lows = {
+                number: consumer.get_watermark_offsets(TopicPartition(topics.USAGE, number), timeout=20)[0]
+                for number in ends
+            }
+        finally:
+            consumer.close()
+        found = []
+        for entry in entries:
+            number, low = entry.partition, lows[entry.partition]
+            done = max(0, entry.offset)
+            if done < low:
+                # Kafka forgets the commits of a group that was away for long; the ledger does not.
+                done = max(done, load_end(self._store, topics.USAGE, self._epoch, number))
+            if done < low:
+                what = f"LOST: offsets {done} to {low - 1} were deleted by the topic before the raw sink read them; "
+                found.append(Finding(f"partition {number}", what + "start it, and give the topic more retention"))
+        return found
+
     def _wait_until_caught_up(self, ends: Mapping[int, tuple[int, int]]) -> list[PartitionAccount]:
         deadline = time.monotonic() + self._wait_s
         told = False
@@ -169,6 +194,9 @@ class Verifier:
         erased = {int(p): int(n) for p, n in self._store.rows(sql.ERASED_SQL, parameters)}
         raw = {int(p): int(n) for p, n in self._store.rows(sql.RAW_SQL, parameters)}
         dead = {int(p): int(n) for p, n in self._store.rows(sql.DEAD_LETTERS_SQL, parameters)}
+        expired: dict[int, list[tuple[int, int, bool]]] = {}
+        for partition, offset, count, status in self._store.rows(sql.EXPIRED_SQL, parameters):
+            expired.setdefault(int(partition), []).append((int(offset), int(count), status == "open"))
         accounts = []
         for number, (low, end) in ends.items():
             records, first, last, events, stored, duplicates, rejected, retained = ledger.get(
@@ -191,6 +219,7 @@ class Verifier:
                     worker.get(number, -1),
                     retained,
                     erased.get(number, 0),
+                    tuple(expired.get(number, ())),
                 )
             )
         return accounts

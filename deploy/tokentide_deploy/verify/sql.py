@@ -64,11 +64,18 @@ WHERE database = currentDatabase() AND engine LIKE '%MergeTree'
 
 DEAD_LETTERS_SQL: Final = """
 SELECT partition, sum(events) FROM dead_letters FINAL
-WHERE topic = {topic:String} AND epoch = {epoch:String}
+WHERE topic = {topic:String} AND epoch = {epoch:String} AND reason != 'expired'
     AND offset < transform(toUInt16(partition), {partitions:Array(UInt16)}, {ends:Array(UInt64)}, toUInt64(0))
     AND offset >= transform(toUInt16(partition), {partitions:Array(UInt16)}, {starts:Array(UInt64)}, toUInt64(0))
 GROUP BY partition
 """
+
+EXPIRED_SQL: Final = """
+SELECT partition, offset, events, status FROM dead_letter_status
+WHERE topic = {topic:String} AND epoch = {epoch:String} AND reason = 'expired'
+ORDER BY partition, offset
+"""
+"""Runs of records that the topic deleted before they were stored; `events` counts the records."""
 
 WORKER_SQL: Final = """
 SELECT partition, max(applied_offset), toUnixTimestamp64Milli(max(published_watermark)), max(published_offset)
