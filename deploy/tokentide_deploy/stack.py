@@ -13,12 +13,14 @@ from pathlib import Path
 from types import FrameType
 
 from tokentide_deploy import log_files
-from tokentide_deploy.commands.up_components import StackPlan, components, embedded_addresses
+from tokentide_deploy.board.access import is_loopback
+from tokentide_deploy.board.address import board_token, board_url
+from tokentide_deploy.commands.up_components import BoardListener, StackPlan, components, embedded_addresses
 from tokentide_deploy.component_status import StatusHistory, read_status
 from tokentide_deploy.data_dir import DataDir, DataDirLock
 from tokentide_deploy.embedded_kafka import BrokerSettings, prepare_broker
 from tokentide_deploy.errors import DeployError
-from tokentide_deploy.ports import check_free, plan_ports
+from tokentide_deploy.ports import HOST, check_free, plan_ports
 from tokentide_deploy.stack_display import HeadlessDisplay, PlainDisplay, StackDisplay, TerminalDisplay
 from tokentide_deploy.stack_state import (
     ClickHouseAccount,
@@ -46,6 +48,7 @@ class StackOptions:
     kafka: str | None = None
     clickhouse: str | None = None
     partitions: int = 4
+    board_host: str = HOST
 
 
 class StopRequest:
@@ -102,7 +105,7 @@ def _display(options: StackOptions) -> StackDisplay:
 
 def _plan(options: StackOptions, data_dir: DataDir) -> StackPlan:
     ports = plan_ports(options.port_base)
-    wanted = [] if options.kafka else ["kafka", "kafka-controller"]
+    wanted = ["board"] if options.kafka else ["board", "kafka", "kafka-controller"]
     if not options.clickhouse:
         wanted.append("store")
     check_free(ports, wanted)
@@ -115,17 +118,22 @@ def _plan(options: StackOptions, data_dir: DataDir) -> StackPlan:
     broker = None
     if not options.kafka:
         broker = prepare_broker(BrokerSettings(data_dir.kafka, ports.kafka, ports.kafka_controller), output=sys.stderr)
+    token = "" if is_loopback(options.board_host) else board_token()
     servers = options.kafka or (broker.bootstrap_servers if broker else "")
     addresses = StackAddresses(
         data_dir=data_dir.root,
         kafka_bootstrap_servers=servers,
         clickhouse_writer=writer,
         clickhouse_reader=reader,
+        board_url=board_url(options.board_host, ports.board, token),
         pid=os.getpid(),
         pid_started_s=own_process_started_s(),
         started_at=datetime.now(UTC),
     )
-    return StackPlan(data_dir, addresses, broker, passwords, options.partitions, options.simulated_events_per_s)
+    listener = BoardListener(options.board_host, ports.board, token)
+    return StackPlan(
+        data_dir, addresses, broker, passwords, options.partitions, options.simulated_events_per_s, listener
+    )
 
 
 def _run(plan: StackPlan, display: StackDisplay, stop: StopRequest) -> int:

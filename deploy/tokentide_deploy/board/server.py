@@ -8,7 +8,6 @@ import contextlib
 import json
 import logging
 import os
-import secrets
 import signal
 import socket
 import sys
@@ -20,6 +19,7 @@ from typing import Final
 import uvicorn
 
 from tokentide_deploy.board.access import BoardAccess, is_loopback
+from tokentide_deploy.board.address import CLICKHOUSE_VARIABLE, TOKEN_VARIABLE, board_url
 from tokentide_deploy.board.app import build_app
 from tokentide_deploy.board.dashboards import COMMITTED_FOLDER, DashboardFolder
 from tokentide_deploy.board.service import BoardService
@@ -28,8 +28,6 @@ from tokentide_deploy.errors import DeployError, PortInUseError
 from tokentide_deploy.stack_state import ClickHouseAccount
 
 logger = logging.getLogger(__name__)
-CLICKHOUSE_VARIABLE: Final = "TOKENTIDE_BOARD_CLICKHOUSE_URL"
-TOKEN_VARIABLE: Final = "TOKENTIDE_BOARD_TOKEN"
 READY_FILE_VARIABLE: Final = "TOKENTIDE_READY_FILE"
 
 
@@ -44,18 +42,6 @@ class BoardSettings:
     allowed_hosts: frozenset[str] = frozenset()
     dashboards: Path | None = None
     ready_file: Path | None = None
-
-
-def new_token() -> str:
-    """What a reader has to know where the board is bound beyond loopback."""
-    return secrets.token_urlsafe(24)
-
-
-def board_url(host: str, port: int, token: str) -> str:
-    """The address to open; it holds the token where there is one, and the page drops it from the address bar."""
-    name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
-    name = f"[{name}]" if ":" in name else name
-    return f"http://{name}:{port}/" + (f"?token={token}" if token else "")
 
 
 def serve(settings: BoardSettings, on_ready: Callable[[str], None] | None = None) -> int:

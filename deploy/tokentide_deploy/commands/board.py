@@ -32,12 +32,11 @@ def command(
     import os
 
     from tokentide_deploy.board.access import is_loopback
-    from tokentide_deploy.board.server import TOKEN_VARIABLE, BoardSettings, new_token, serve
+    from tokentide_deploy.board.address import TOKEN_VARIABLE, board_token
+    from tokentide_deploy.board.server import BoardSettings, serve
     from tokentide_deploy.clickhouse_client import find_account
 
-    token = os.environ.get(TOKEN_VARIABLE, "")
-    if not token and not is_loopback(host):
-        token = new_token()
+    token = "" if is_loopback(host) and TOKEN_VARIABLE not in os.environ else board_token()
     settings = BoardSettings(
         account=find_account(data_dir, clickhouse),
         host=host,

@@ -28,6 +28,9 @@ def command(
     partitions: Annotated[
         int, typer.Option(min=1, max=1024, help="Partitions of the usage topic, when it is made.")
     ] = 4,
+    board_host: Annotated[
+        str, typer.Option(help="Address of the board; beyond loopback its readers need the token that is printed.")
+    ] = "127.0.0.1",
 ) -> None:
     """Run the whole platform in this terminal: Kafka, store, stream worker, sinks. Ctrl-C stops it cleanly.
 
@@ -46,5 +49,6 @@ def command(
         kafka=kafka,
         clickhouse=clickhouse,
         partitions=partitions,
+        board_host=board_host,
     )
     raise typer.Exit(run_stack(options))

@@ -4,8 +4,9 @@ import http.client
 import os
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from tokentide_deploy.board.address import CLICKHOUSE_VARIABLE, TOKEN_VARIABLE
 from tokentide_deploy.commands.up_steps import prepare
 from tokentide_deploy.component import ComponentSpec, StepSpec, file_exists, remove_file
 from tokentide_deploy.data_dir import DataDir, StorePasswords
@@ -20,6 +21,15 @@ _POLL_S = 0.5
 
 
 @dataclass(frozen=True)
+class BoardListener:
+    """Where the board listens. `token`: what its readers have to know; '' on loopback."""
+
+    host: str
+    port: int
+    token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
 class StackPlan:
     """Everything that decides which components run. `broker` and `passwords` are None when that part is external."""
 
@@ -29,6 +39,7 @@ class StackPlan:
     passwords: StorePasswords | None
     partitions: int
     simulated_events_per_s: float | None
+    board: BoardListener
 
 
 def components(plan: StackPlan) -> list[ComponentSpec | StepSpec]:
@@ -46,6 +57,7 @@ def components(plan: StackPlan) -> list[ComponentSpec | StepSpec]:
         ),
         _module(plan, "rollups-sink", "tokentide_sinks", "rollups"),
         _module(plan, "maintenance", "tokentide_sinks", "maintenance"),
+        _board(plan),
     ]
     if plan.simulated_events_per_s is not None:
         rate = f"{plan.simulated_events_per_s:g}"
@@ -102,6 +114,15 @@ def _module(plan: StackPlan, name: str, module: str, *arguments: str) -> Compone
         # They meet only through Kafka and the store, which are up by now.
         starts_with_next=True,
     )
+
+
+def _board(plan: StackPlan) -> ComponentSpec:
+    arguments = ("--host", plan.board.host, "--port", str(plan.board.port))
+    spec = _module(plan, "board", "tokentide_deploy.board", *arguments)
+    # It answers browsers: of the store it knows the reader's account only.
+    env = {key: value for key, value in spec.env.items() if key != "TOKENTIDE_CLICKHOUSE_URL"}
+    env |= {CLICKHOUSE_VARIABLE: plan.addresses.clickhouse_reader.url, TOKEN_VARIABLE: plan.board.token}
+    return replace(spec, env=env)
 
 
 def _environment(plan: StackPlan, name: str) -> dict[str, str]:

@@ -4,9 +4,10 @@ const NAMED = {
   dark: { green: '#6bc46d', yellow: '#f2c94c', orange: '#ff9a3c', red: '#ff6b74', blue: '#6ea8fe', purple: '#b98cff' },
   light: { green: '#1b7f3b', yellow: '#8a6100', orange: '#b34d00', red: '#c4162a', blue: '#1f60c4', purple: '#7a3fd0' },
 };
-// Neighbours differ in hue and lightness: stacked areas touch each other.
-const PALETTE = ['#4f7fee', '#f0a53a', '#3fb8a3', '#e4587a', '#8d63dd', '#74b83f', '#2b9fc9', '#d97a3d', '#d96fc6',
-  '#c2b93c', '#8fb3f7', '#a3714d', '#5f8f6b', '#f29ab5'];
+// The first ones are far apart in hue, for the leading names; the others tell further names apart from them.
+const PALETTE = ['#4f7fee', '#f0a53a', '#3fb8a3', '#e4587a', '#8d63dd', '#74b83f', '#a3714d',
+  '#2b9fc9', '#d96fc6', '#c2b93c', '#8fb3f7', '#d97a3d', '#4f9468', '#f29ab5', '#7fd0c4', '#b3475f', '#b596ee'];
+const LEADING = 7;
 const REST = '#8b92a0';
 const CONTINUOUS = {
   'continuous-blues': ['#e7effc', '#1f4ea8'], 'continuous-greens': ['#e6f6e9', '#15702f'],
@@ -16,29 +17,38 @@ const CONTINUOUS = {
   'continuous-YlRd': ['#f0d264', '#d63b45'], 'continuous-YlBl': ['#f0d264', '#3f6fd6'],
 };
 
-let taken = new Map();
-let claimed = new Set();
-
-/** Forget which name has which colour: another dashboard, other names. */
-export function resetSeriesColors() { taken = new Map(); claimed = new Set(); }
-
 function hash(text) {
   let value = 2166136261;
   for (const character of text) value = Math.imul(value ^ character.codePointAt(0), 16777619) >>> 0;
   return value;
 }
 
-/** The name's own colour; the same in every panel, and no other name's while there are colours left. */
-export function seriesColor(name) {
-  if (/^\(?(other|none|unlabelled|unknown)/i.test(name)) return /other/i.test(name) ? REST : '#b3a89a';
-  if (!taken.has(name)) {
-    let index = hash(name) % PALETTE.length;
-    for (let tries = 0; tries < PALETTE.length && claimed.has(index); tries += 1) index = (index + 1) % PALETTE.length;
+/**
+ * Colours of a panel's names: each name's own, the same in every panel. Where two names of one panel would share a
+ * colour, the later one takes the next free colour.
+ */
+export function seriesColors(names) {
+  const claimed = new Set();
+  const found = new Map();
+  for (const name of names) {
+    if (found.has(name)) continue;
+    if (/^\((other|none|unlabelled|unknown)/i.test(name)) { found.set(name, /other/i.test(name) ? REST : '#b3a89a'); continue; }
+    let index = hash(name) % LEADING;
+    // First the other leading colours, then the rest, then any.
+    for (let tries = 1; tries < LEADING && claimed.has(index); tries += 1) index = (index + 1) % LEADING;
+    if (claimed.has(index)) {
+      const rest = PALETTE.length - LEADING;
+      index = LEADING + (hash(name) % rest);
+      for (let tries = 1; tries < rest && claimed.has(index); tries += 1) index = LEADING + ((index - LEADING + 1) % rest);
+    }
     claimed.add(index);
-    taken.set(name, PALETTE[index]);
+    found.set(name, PALETTE[index]);
   }
-  return taken.get(name);
+  return found;
 }
+
+/** The colour of a name that stands alone. */
+export const seriesColor = (name) => seriesColors([name]).get(name);
 
 export const paletteColor = (index) => PALETTE[index % PALETTE.length];
 

@@ -3,6 +3,12 @@ import { h, icon } from './dom.js';
 import { CALCULATIONS, reduce, compare } from './fields.js';
 import { formatValue } from './units.js';
 
+/** `author/model` where the author gives way first when room is short. */
+function nameParts(name) {
+  const cut = name.lastIndexOf('/') + 1;
+  return cut ? h('span', { class: 'name-parts' }, h('span', { class: 'name-start' }, name.slice(0, cut)), h('span', { class: 'name-end' }, name.slice(cut))) : h('span', {}, name);
+}
+
 /**
  * `items`: { name, color, values, config, href }. `hidden`: set of hidden names. `onChange(hidden)`.
  * A click shows only that series, a further one all; with Ctrl or Shift it toggles that one.
@@ -21,7 +27,7 @@ export function legend(options, items, hidden, onChange) {
   const entry = (item) => h('span', { class: 'legend-entry' },
     h('button', { type: 'button', class: 'legend-name', 'aria-pressed': String(!hidden.has(item.name)), title: `${item.name}\nClick: only this one; with Ctrl: hide it`,
       onclick: (event) => toggle(item.name, event.ctrlKey || event.metaKey || event.shiftKey) },
-    h('i', { class: 'swatch', style: { background: item.color } }), h('span', {}, item.name)),
+    h('i', { class: 'swatch', style: { background: item.color } }), nameParts(item.name)),
     item.href ? h('a', { class: 'legend-link', href: item.href, 'aria-label': `Open ${item.name}`, title: `Open ${item.name}` }, icon('link')) : null);
   if (!isTable) {
     return h('ul', { class: 'legend' }, items.map((item) => h('li', {}, entry(item), calculations.map((name) =>

@@ -1,6 +1,5 @@
 // The page: state in the address, controls, panels that load when they come into view, live refresh, navigation.
 import { fetchAnnotations, fetchBoard } from './api.js';
-import { resetSeriesColors } from './colors.js';
 import { dashboardPicker, helpControl, rangeControl, refreshControl, variableControl } from './controls.js';
 import { h, icon } from './dom.js';
 import { Panel } from './panel.js';
@@ -91,7 +90,6 @@ function problem(text) {
 let observer = null;
 
 function build() {
-  resetSeriesColors();
   document.title = `${board.model.title} · tokentide`;
   drawControls();
   const holder = document.getElementById('panels');

@@ -42,6 +42,7 @@ export class Panel {
       this.body, this.state);
     if (about) about.addEventListener('click', () => about.classList.toggle('open'));
     const place = model.gridPos ?? { x: 0, y: 0, w: 24, h: 8 };
+    if (place.x + place.w / 2 > 12) this.element.classList.add('flip');
     for (const [name, value] of Object.entries({ x: place.x + 1, y: place.y + 1, w: place.w, h: place.h })) this.element.style.setProperty(`--${name}`, value);
   }
 
@@ -92,7 +93,8 @@ export class Panel {
     this.tag.title = isOtherZone ? 'The periods of this panel are those of UTC.' : '';
     if (!shown) {
       this.element.dataset.state = 'empty';
-      this.state.replaceChildren(h('p', {}, this.model.fieldConfig?.defaults?.noValue ?? 'No data in this range.'));
+      const words = this.model.fieldConfig?.defaults?.noValue ?? '';
+      this.state.replaceChildren(h('p', {}, words.length > 2 ? words : 'No data in this range'));
       return;
     }
     this.element.dataset.state = 'drawn';

@@ -125,6 +125,45 @@ export function timeColumnFormat(values, zone) {
   return (ms) => (days ? formatTime(ms, zone).slice(0, 10) : formatTime(ms, zone));
 }
 
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
+
+/** The label of an axis at a wall clock's time: as much as differs from label to label over a range of `span` ms. */
+export function tickText(wall, span) {
+  const d = new Date(wall);
+  const clock = `${two(d.getUTCHours())}:${two(d.getUTCMinutes())}`;
+  if (span <= 10 * MINUTE) return `${clock}:${two(d.getUTCSeconds())}`;
+  if (wall % DAY !== 0 && span < 40 * DAY) return clock;
+  if (d.getUTCDate() === 1 && span > 120 * DAY) return d.getUTCMonth() === 0 ? String(d.getUTCFullYear()) : MONTHS[d.getUTCMonth()];
+  return `${d.getUTCDate()} ${MONTHS[d.getUTCMonth()]}`;
+}
+
+const TICK_STEPS = [1, 2, 5, 10, 15, 30].map((n) => n * 1000).concat([1, 2, 5, 10, 15, 30].map((n) => n * MINUTE), [1, 2, 3, 6, 12].map((n) => n * HOUR));
+
+/** Wall-clock times for at most `count` labels between two wall clocks: round hours, midnights, first days of months. */
+export function wallTicks(from, to, count) {
+  const wanted = (to - from) / Math.max(count, 1);
+  const step = TICK_STEPS.find((one) => one >= wanted);
+  const found = [];
+  if (step) {
+    for (let at = Math.ceil(from / step) * step; at <= to; at += step) found.push(at);
+    return found;
+  }
+  const date = new Date(Math.ceil(from / DAY) * DAY);
+  if (wanted <= 14 * DAY) {
+    const days = [1, 2, 7, 14].find((one) => one * DAY >= wanted);
+    // Weeks are counted from Mondays: 1970 began on a Thursday.
+    const shift = days >= 7 ? 4 : 0;
+    for (let day = Math.ceil((date.getTime() / DAY - shift) / days) * days + shift; day * DAY <= to; day += days) found.push(day * DAY);
+    return found;
+  }
+  const months = [1, 2, 3, 6, 12].find((one) => one * 30 * DAY >= wanted) ?? 12 * Math.ceil(wanted / (365 * DAY));
+  for (let month = Math.ceil((date.getUTCFullYear() * 12 + date.getUTCMonth() + (date.getUTCDate() > 1 ? 1 : 0)) / months) * months; ; month += months) {
+    const at = Date.UTC(Math.floor(month / 12), month % 12, 1);
+    if (at > to) return found;
+    found.push(at);
+  }
+}
+
 /** The zone's name with its offset now, such as UTC+01:00. */
 export function offsetText(zone, now) {
   const minutes = Math.round(zoneOffset(now, zone) / MINUTE);

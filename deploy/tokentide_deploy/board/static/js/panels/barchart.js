@@ -1,6 +1,6 @@
 // Bars by category: upright or lying, side by side, stacked or stacked to 100 %.
 import { axisStyle, ink, makeChart, tip, tooltipStyle } from '../chart.js';
-import { seriesColor, themeColor, thresholdColor } from '../colors.js';
+import { seriesColors, themeColor, thresholdColor } from '../colors.js';
 import { configOf } from '../fields.js';
 import { legend } from '../legend.js';
 import { timeColumnFormat } from '../time.js';
@@ -20,13 +20,16 @@ export function draw(panel, frames, body, board) {
   const totals = names.map((_, row) => series.reduce((sum, one) => sum + (one.field.values[row] ?? 0), 0));
   const unit = stacking === 'percent' ? 'percentunit' : series[0].config.unit ?? 'short';
   const colors = ink(body);
+  const nameOf = (one) => one.config.displayName ?? one.field.name;
+  const byName = seriesColors(series.map(nameOf));
+  const rowColors = seriesColors(names);
   const items = series.map((one) => ({ name: one.config.displayName ?? one.field.name, values: one.field.values, config: one.config,
-    color: one.config.color?.mode === 'fixed' ? themeColor(one.config.color.fixedColor, board.theme) : seriesColor(one.config.displayName ?? one.field.name) }));
+    color: one.config.color?.mode === 'fixed' ? themeColor(one.config.color.fixedColor, board.theme) : byName.get(nameOf(one)) }));
   const byRow = series.length === 1;
   const barColor = (i, row) => {
     const mode = series[i].config.color?.mode;
     if (mode === 'thresholds') return thresholdColor(series[i].config, series[i].field.values[row], board.theme, series[i].config.min, series[i].config.max);
-    return byRow && (options.colorByField || mode === 'palette-classic-by-name') ? seriesColor(names[row]) : items[i].color;
+    return byRow && (options.colorByField || mode === 'palette-classic-by-name') ? rowColors.get(names[row]) : items[i].color;
   };
   body.classList.add(options.legend?.placement === 'right' ? 'legend-right' : 'legend-bottom');
   const plot = document.createElement('div');

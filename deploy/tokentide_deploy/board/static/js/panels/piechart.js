@@ -1,6 +1,6 @@
 // Shares of one whole as a ring.
 import { ink, makeChart, tip, tooltipStyle } from '../chart.js';
-import { seriesColor, themeColor } from '../colors.js';
+import { seriesColors, themeColor } from '../colors.js';
 import { display, reducedValues } from '../fields.js';
 import { legend } from '../legend.js';
 import { formatValue } from '../units.js';
@@ -11,8 +11,9 @@ export function draw(panel, frames, body, board) {
   const options = panel.options ?? {};
   const total = values.reduce((sum, one) => sum + one.value, 0);
   const colors = ink(body);
+  const byName = seriesColors(values.map((one) => one.name));
   const items = values.map((one) => ({ name: one.name, values: [one.value], config: one.config,
-    color: one.config.color?.mode === 'fixed' ? themeColor(one.config.color.fixedColor, board.theme) : seriesColor(one.name),
+    color: one.config.color?.mode === 'fixed' ? themeColor(one.config.color.fixedColor, board.theme) : byName.get(one.name),
     href: board.linkFor(one.config.links?.[0], { labels: one.labels, seriesName: one.name, value: one.value }) }));
   body.classList.add(options.legend?.placement === 'right' ? 'legend-right' : 'legend-bottom');
   const plot = document.createElement('div');

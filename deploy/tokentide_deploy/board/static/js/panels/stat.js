@@ -17,7 +17,7 @@ export function draw(panel, frames, body, board) {
           : isNumber ? thresholdColor(one.config, one.value, board.theme, one.config.min, one.config.max) : themeColor('text', board.theme);
     const withName = options.textMode === 'value_and_name' || options.textMode === 'name' || (options.textMode !== 'value' && values.length > 1);
     // A unit is read after its number and may be smaller than it.
-    const split = /^(.*\d)(\s?[^\d]+)$/.exec(shown.text);
+    const split = /^(.*\d)(\s[^\d]+)$/.exec(shown.text);
     const href = board.linkFor(one.config.links?.[0], { labels: one.labels, seriesName: one.name, value: one.value, text: shown.text });
     const number = h('span', { class: shown.isEmpty ? 'stat-value empty' : 'stat-value' }, split ? [split[1], h('span', { class: 'stat-unit' }, split[2])] : shown.text);
     if (!shown.isEmpty && options.colorMode !== 'none') number.style.color = color;

@@ -1,17 +1,17 @@
 // Values over time: lines, areas, bars, points; stacked, stacked to 100 %; two axes; thresholds; annotations.
 import { axisStyle, ink, makeChart, tip, tooltipStyle, zoomByDrag } from '../chart.js';
-import { seriesColor, paletteColor, themeColor } from '../colors.js';
+import { paletteColor, seriesColors, themeColor } from '../colors.js';
 import { aligned, seriesOf } from '../fields.js';
 import { legend } from '../legend.js';
-import { formatTime, fromWall, toWall } from '../time.js';
+import { formatTime, fromWall, tickText, toWall, wallTicks } from '../time.js';
 import { formatTick, formatValue } from '../units.js';
 
 const STEPS = { stepAfter: 'end', stepBefore: 'start' };
 
-function colorOf(series, index, theme) {
+function colorOf(series, index, byName, theme) {
   const color = series.config.color;
   if (color?.mode === 'fixed') return themeColor(color.fixedColor, theme);
-  return color?.mode === 'palette-classic' ? paletteColor(index) : seriesColor(series.name);
+  return color?.mode === 'palette-classic' ? paletteColor(index) : byName.get(series.name);
 }
 
 /** Draws into `body`; returns { summary, dispose } or null when there is nothing to draw. */
@@ -28,7 +28,8 @@ export function draw(panel, frames, body, board) {
   const units = [...new Set(series.map((one) => (stacking === 'percent' ? 'percentunit' : one.config.unit ?? 'short')))];
   const walls = times.map((ms) => toWall(ms, zone));
   const marks = board.annotations ?? [];
-  const items = series.map((one, i) => ({ name: one.name, color: colorOf(one, i, board.theme), values: columns[i], config: one.config,
+  const byName = seriesColors(series.map((one) => one.name));
+  const items = series.map((one, i) => ({ name: one.name, color: colorOf(one, i, byName, board.theme), values: columns[i], config: one.config,
     href: board.linkFor(one.config.links?.[0], { labels: one.labels, seriesName: one.name, fieldName: one.field }) }));
 
   body.classList.add(panel.options?.legend?.placement === 'right' ? 'legend-right' : 'legend-bottom');
@@ -46,7 +47,8 @@ export function draw(panel, frames, body, board) {
     tooltip: { ...tooltipStyle(colors), trigger: 'axis', axisPointer: { type: 'line', lineStyle: { color: colors.text, type: 'dashed' } },
       formatter: (hits) => tooltip(Array.isArray(hits) ? hits : [hits]) },
     xAxis: { type: 'time', min: toWall(from, zone), max: toWall(to, zone), ...axisStyle(colors), splitLine: { show: false },
-      splitNumber: Math.max(2, Math.min(10, Math.round(canvas.clientWidth / 95))) },
+      axisLabel: { ...axisStyle(colors).axisLabel, formatter: (wall) => tickText(wall, to - from),
+        customValues: wallTicks(toWall(from, zone), toWall(to, zone), Math.max(2, Math.min(12, Math.floor(canvas.clientWidth / (colors.size * 7))))) } },
     yAxis: units.slice(0, 2).map((unit, i) => {
       const config = series.find((one) => (one.config.unit ?? 'short') === unit)?.config ?? series[0].config;
       const scale = config.custom.scaleDistribution ?? {};

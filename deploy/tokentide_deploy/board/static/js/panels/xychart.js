@@ -1,6 +1,6 @@
 // Points on two axes: one series for each pair of columns, or one for each frame's first two numbers.
 import { axisStyle, ink, makeChart, tip, tooltipStyle } from '../chart.js';
-import { seriesColor, themeColor } from '../colors.js';
+import { seriesColors, themeColor } from '../colors.js';
 import { configOf, display } from '../fields.js';
 import { legend } from '../legend.js';
 import { formatTick, formatValue } from '../units.js';
@@ -26,8 +26,9 @@ export function draw(panel, frames, body, board) {
     .filter(([x, y]) => x !== null && y !== null && (!isLog(one.xConfig) || x > 0) && (!isLog(one.yConfig) || y > 0)) })).filter((one) => one.rows.length);
   if (!series.length) return null;
   const colors = ink(body);
+  const byName = seriesColors(series.map((one) => one.name));
   const items = series.map((one) => ({ name: one.name, values: [], config: one.yConfig,
-    color: one.yConfig.color?.mode === 'fixed' ? themeColor(one.yConfig.color.fixedColor, board.theme) : seriesColor(one.name) }));
+    color: one.yConfig.color?.mode === 'fixed' ? themeColor(one.yConfig.color.fixedColor, board.theme) : byName.get(one.name) }));
   body.classList.add('legend-bottom');
   const plot = document.createElement('div');
   plot.className = 'plot';
