@@ -13,6 +13,7 @@ from typing import Final
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
+from tokentide_schemas.arrow import COMPRESSED
 from tokentide_schemas.cubes import Cube
 from tokentide_schemas.dimensions import DERIVED
 
@@ -79,7 +80,7 @@ def encode_partials(table: pa.Table) -> list[bytes]:
     records = []
     for start in range(0, table.num_rows, ROWS_PER_RECORD):
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as writer:
+        with pa.ipc.new_stream(sink, table.schema, options=COMPRESSED) as writer:
             writer.write_table(table.slice(start, ROWS_PER_RECORD))
         records.append(bytes(sink.getvalue()))
     return records

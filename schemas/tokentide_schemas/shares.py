@@ -12,6 +12,8 @@ from typing import Final
 
 import pyarrow as pa
 
+from tokentide_schemas.arrow import COMPRESSED
+
 HEADER_KIND: Final = "tokentide-kind"
 KIND_SHARES: Final = b"shares"
 
@@ -70,7 +72,7 @@ def encode_shares(table: pa.Table) -> list[bytes]:
     records = []
     for start in range(0, table.num_rows, ROWS_PER_RECORD):
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, SCHEMA) as writer:
+        with pa.ipc.new_stream(sink, SCHEMA, options=COMPRESSED) as writer:
             writer.write_table(table.slice(start, ROWS_PER_RECORD))
         records.append(bytes(sink.getvalue()))
     return records
