@@ -20,6 +20,8 @@ OFFSETS_OF_A_PRODUCER: Final = 256
 """Origins that share one replay producer. A partition remembers a bounded number of runs for each producer."""
 MAX_ROWS: Final = 131_072
 """More than an envelope's rows: offset and row make one sequence number."""
+SHOWN: Final = 20
+"""Refused letters that an outcome names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +173,6 @@ class Outcome:
     known_before: int = 0
     refused: list[tuple[str, str]] = field(default_factory=list)
 
-    SHOWN: Final = 20
-
     def add(self, tried: Attempt) -> None:
         """Count one attempt."""
         self.letters += 1
@@ -182,5 +182,5 @@ class Outcome:
             self.replayed_letters += 1
             return
         self.refused_letters += 1
-        if len(self.refused) < self.SHOWN:
+        if len(self.refused) < SHOWN:
             self.refused.append((tried.letter.id, tried.problem))
