@@ -9,11 +9,20 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+_PLACE_PIPES = """
+import os, sys
+read, write = map(int, sys.argv[1:3])
+os.dup2(read, 3)
+os.dup2(write, 4)
+os.nice(5)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
@@ -28,7 +37,7 @@ class Chromium:
     def __init__(self, path: str, profile: Path) -> None:
         to_browser, self._write = os.pipe()
         self._read, from_browser = os.pipe()
-        # The protocol's file descriptors are 3 and 4, which the shell sets; until then the pipes have other numbers.
+        # The protocol's file descriptors are 3 and 4, which a child sets before it becomes the browser.
         pipes = tuple(fcntl.fcntl(one, fcntl.F_DUPFD, 10) for one in (to_browser, from_browser))
         command = [
             path, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-pipe",
@@ -36,7 +45,7 @@ class Chromium:
             f"--user-data-dir={profile}", "about:blank",
         ]  # fmt: skip
         self._process = subprocess.Popen(
-            ["/bin/sh", "-c", f'exec nice "$0" "$@" 3<&{pipes[0]} 4>&{pipes[1]}', *command],
+            [sys.executable, "-c", _PLACE_PIPES, *map(str, pipes), *command],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=pipes,

@@ -225,6 +225,18 @@ document.addEventListener('keydown', (event) => {
     Escape: () => board.state?.enlarged !== null && board.state && board.enlarge(board.state.enlarged) }[event.key];
   if (act) { event.preventDefault(); act(); }
 });
+let resized = 0;
+let drawnWidth = window.innerWidth;
+window.addEventListener('resize', () => {
+  clearTimeout(resized);
+  // Charts follow by themselves; where the legend goes depends on the width, too.
+  resized = setTimeout(async () => {
+    if (window.innerWidth === drawnWidth) return;
+    drawnWidth = window.innerWidth;
+    for (const panel of board.panels) if (panel.drawing) await panel.draw();
+    document.body.dataset.drawnWidth = String(drawnWidth);
+  }, 150);
+});
 window.addEventListener('popstate', show);
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', (event) => { if (!localStorage.getItem('tokentide-theme')) { root.dataset.theme = event.matches ? 'dark' : 'light'; for (const panel of board.panels) if (panel.drawing) panel.draw(); } });
 

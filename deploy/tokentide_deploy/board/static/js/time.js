@@ -45,8 +45,13 @@ function shifted(ms, sign, count, unit, zone) {
   const date = new Date(toWall(ms, zone));
   if (unit === 'd') date.setUTCDate(date.getUTCDate() + sign * count);
   else if (unit === 'w') date.setUTCDate(date.getUTCDate() + sign * count * 7);
-  else if (unit === 'M') date.setUTCMonth(date.getUTCMonth() + sign * count);
-  else date.setUTCFullYear(date.getUTCFullYear() + sign * count);
+  else {
+    // A month before 29 March is 28 February where there is no 29 February.
+    const day = date.getUTCDate();
+    date.setUTCDate(1);
+    date.setUTCMonth(date.getUTCMonth() + sign * count * (unit === 'y' ? 12 : 1));
+    date.setUTCDate(Math.min(day, new Date(Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 0)).getUTCDate()));
+  }
   return fromWall(date.getTime(), zone);
 }
 
@@ -122,7 +127,11 @@ export function formatTime(ms, zone, always = true) {
 /** A column of times: days alone when every time is a midnight. */
 export function timeColumnFormat(values, zone) {
   const days = values.every((ms) => ms === null || toWall(ms, zone) % DAY === 0);
-  return (ms) => (days ? formatTime(ms, zone).slice(0, 10) : formatTime(ms, zone));
+  const seconds = values.some((ms) => ms !== null && Math.floor(ms / 1000) % 60 !== 0);
+  return (ms) => {
+    const text = formatTime(ms, zone);
+    return days ? text.slice(0, 10) : seconds && text.length === 16 ? `${text}:00` : text;
+  };
 }
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];

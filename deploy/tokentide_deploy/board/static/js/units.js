@@ -15,7 +15,8 @@ const MS_STEPS = [[1000, 1, ' ms'], [60, 1000, ' s'], [60, 60_000, ' min'], [24,
 /** Three significant digits, none for whole numbers. */
 export function automaticDecimals(value) {
   if (value === 0 || value % 1 === 0 || !Number.isFinite(value)) return 0;
-  const magnitude = Math.floor(Math.log10(Math.abs(value)));
+  // Of the rounded value: 0.9999 is written 1.00.
+  const magnitude = Math.floor(Math.log10(Math.abs(Number(value.toPrecision(3)))));
   return Math.min(Math.max(0, 2 - magnitude), 12);
 }
 

@@ -32,7 +32,9 @@ export function draw(panel, frames, body, board) {
   const items = series.map((one, i) => ({ name: one.name, color: colorOf(one, i, byName, board.theme), values: columns[i], config: one.config,
     href: board.linkFor(one.config.links?.[0], { labels: one.labels, seriesName: one.name, fieldName: one.field }) }));
 
-  body.classList.add(panel.options?.legend?.placement === 'right' ? 'legend-right' : 'legend-bottom');
+  // Beside the chart only where both have room: few names fit below it.
+  const hasRoom = series.length > 2 && body.clientWidth > 26 * parseFloat(getComputedStyle(document.documentElement).fontSize);
+  body.classList.add(panel.options?.legend?.placement === 'right' && hasRoom ? 'legend-right' : 'legend-bottom');
   const plot = document.createElement('div');
   plot.className = 'plot';
   body.append(plot);
@@ -117,7 +119,7 @@ export function draw(panel, frames, body, board) {
   if (show?.showLegend !== false && show?.displayMode !== 'hidden' && !(series.length === 1 && !items[0].href && series[0].name === series[0].field)) {
     const holder = document.createElement('div');
     holder.className = 'legend-holder';
-    const fill = () => holder.replaceChildren(legend(show, items, board.hidden, () => { fill(); chart.setOption(option(), { replaceMerge: ['series'] }); }));
+    const fill = () => holder.replaceChildren(legend(hasRoom ? show : { ...show, displayMode: series.length > 2 ? show.displayMode : 'list' }, items, board.hidden, () => { fill(); chart.setOption(option(), { replaceMerge: ['series'] }); }));
     fill();
     body.append(holder);
   }
