@@ -59,11 +59,14 @@ _NOW: Final = ",\n    ".join(name for name in SCHEMA.names if name != "is_final"
 
 
 def _final_view(name: str, horizon_s: int) -> str:
+    # A window's newest publication has all of its keys: one that is in an older one only has gone with a new catalogue.
     return f"""CREATE OR REPLACE VIEW {name} AS
 SELECT
     {_READ}
 FROM {SHARES_FINAL_TABLE} FINAL
-WHERE horizon_s = {horizon_s}"""
+WHERE horizon_s = {horizon_s} AND (window_start, version) IN (
+    SELECT window_start, max(version) FROM {SHARES_FINAL_TABLE} WHERE horizon_s = {horizon_s} GROUP BY window_start
+)"""
 
 
 SHARES_1M_VIEW: Final = _final_view("shares_1m", MINUTE_S)

@@ -13,6 +13,7 @@ from faust.types import TP
 
 from tokentide_schemas import topics
 from tokentide_schemas.catalogue import Catalogue
+from tokentide_schemas.catalogue.watching import CatalogueFiles
 from tokentide_schemas.settings import write_json_atomically
 from tokentide_stream.app import STATUS_INTERVAL_S, TICK_S, die, is_ready, topic_facts
 from tokentide_stream.faust_options import faust_options
@@ -22,6 +23,8 @@ from tokentide_stream.shares_worker import Headers, SharesWorker
 
 log = logging.getLogger(__name__)
 
+CATALOGUE_CHECK_S = 10.0
+"""Pause between two looks for changed catalogue files: how soon a new model has its author and origin in the shares."""
 CHECKPOINT_PARTITION = 0
 """The table has the rollup topic's partitions, as Faust wants it; its values must keep their order, so one is used."""
 
@@ -136,6 +139,17 @@ def _attach(app: SharesApp, worker: SharesWorker, rollups: Any, settings: Stream
             await app.sleep(STATUS_INTERVAL_S)
 
     app.task(report)
+
+    async def follow_catalogue() -> None:
+        files = CatalogueFiles(settings.catalogue_paths)
+        while not app.should_stop:
+            await app.sleep(CATALOGUE_CHECK_S)
+            catalogue = files.changed()
+            if catalogue is not None:
+                worker.use(catalogue)
+                log.info("the catalogue files have changed: version %s is in use", catalogue.version)
+
+    app.task(follow_catalogue)
 
     async def forget(_app: Any, revoked: set[Any], **_: Any) -> None:
         if any(tp.topic == topics.ROLLUPS for tp in revoked):

@@ -92,6 +92,11 @@ class SharesWorker:
         self._blocks = shares_checkpoint.Blocks("", {})
         self._lock = asyncio.Lock()
 
+    def use(self, catalogue: Catalogue) -> None:
+        """Take authors, origins and the like from another catalogue, from the next publication on."""
+        self.groups = ModelGroups(catalogue)
+        self._shared_state = (0, 0)
+
     async def receive(self, event: Any) -> None:
         """Take one record from the stream; merges when enough have come."""
         self._received.append(event)

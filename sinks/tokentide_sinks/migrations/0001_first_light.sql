@@ -1792,7 +1792,9 @@ SELECT
     version,
     emitted_at
 FROM shares_final FINAL
-WHERE horizon_s = 60
+WHERE horizon_s = 60 AND (window_start, version) IN (
+    SELECT window_start, max(version) FROM shares_final WHERE horizon_s = 60 GROUP BY window_start
+)
 ;
 CREATE OR REPLACE VIEW shares_1h AS
 SELECT
@@ -1819,5 +1821,7 @@ SELECT
     version,
     emitted_at
 FROM shares_final FINAL
-WHERE horizon_s = 3600
+WHERE horizon_s = 3600 AND (window_start, version) IN (
+    SELECT window_start, max(version) FROM shares_final WHERE horizon_s = 3600 GROUP BY window_start
+)
 ;
