@@ -11,10 +11,11 @@ from grafana_foundation_sdk.models.dashboard import AnnotationQuery, DashboardCu
 from tokentide_dashboards import period_sql
 from tokentide_dashboards.clickhouse_query import ClickHouseQuery, datasource
 from tokentide_dashboards.panels import choice_variable, datasource_variable, one_of_variable
+from tokentide_dashboards.partial_sums import part
 
 TAG: Final = "tokentide"
 LAUNCHES_OF_LEADING: Final = 40
-"""Launches are marked of this many models with the most tokens in the range: more lines would hide the chart."""
+"""Launches are marked of this many models with the most requests in the range: more lines would hide the chart."""
 
 TOKENS_MEANING: Final = (
     "Tokens: input (uncached, cache read, cache write), output, reasoning, audio and image tokens of all attempts; "
@@ -91,8 +92,7 @@ class _Launches(dashboard.AnnotationQuery):
 
 
 def launches_sql(leading: int = LAUNCHES_OF_LEADING) -> str:
-    """Release dates, by the catalogue, of the range's leading models."""
-    used = period_sql.Rollup("rollup").grouped({"name": "model"}, {"tokens": "sum(total_tokens)"})
+    """Release dates, by the catalogue, of the range's leading models. Their order is all that the sum here is for."""
     return f"""SELECT
     toDateTime(release_date, 'UTC') AS time,
     name AS title,
@@ -102,14 +102,16 @@ FROM catalogue_models
 WHERE release_date >= toDate({period_sql.RANGE_START}) AND release_date <= toDate($__toTime)
     AND id IN
     (
-        SELECT dictGetOrDefault('models', 'canonical_model', tuple(lower(name)), toString(name))
+        SELECT dictGetOrDefault('models', 'canonical_model', tuple(lower(used)), toString(used))
         FROM
         (
-            {used}
+            SELECT p.model AS used, sum(p.requests) AS attempts
+            FROM {part("rollup", "1d").partials_table} AS p
+            WHERE p.window_start >= {period_sql.RANGE_START} AND p.window_start <= $__toTime
+            GROUP BY used
+            ORDER BY attempts DESC, used
+            LIMIT {leading}
         )
-        WHERE tokens > 0
-        ORDER BY tokens DESC, name
-        LIMIT {leading}
     )
 ORDER BY time, title"""
 

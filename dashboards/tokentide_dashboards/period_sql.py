@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from tokentide_dashboards.partial_sums import names, presummed
 from tokentide_schemas.catalogue_tables import COUNTRIES_DICTIONARY
 
 PERIODS: Final = ("hour", "day", "week", "month")
@@ -19,9 +20,10 @@ LEADING_SERIES: Final = 10
 OTHER: Final = "(other)"
 
 _CHOSEN: Final = "${period:singlequote}"
-PERIOD: Final = f"toDateTime(dateTrunc({_CHOSEN}, window_start), 'UTC')"
+PERIOD: Final = "period_start"
+_PERIOD: Final = f"toDateTime(dateTrunc({_CHOSEN}, p.window_start), 'UTC')"
 RANGE_START: Final = f"toDateTime(dateTrunc({_CHOSEN}, $__fromTime, 'UTC'), 'UTC')"
-IN_RANGE: Final = f"window_start >= {RANGE_START} AND window_start <= $__toTime"
+_IN_RANGE: Final = f"p.window_start >= {RANGE_START} AND p.window_start <= $__toTime"
 _TIERS: Final = {"1d": f"{_CHOSEN} != 'hour'", "1h": f"{_CHOSEN} = 'hour'"}
 
 CONTINENT: Final = f"dictGet('{COUNTRIES_DICTIONARY}', 'continent', tuple(toString(country)))"
@@ -57,31 +59,42 @@ OWN_TOKENS: Final = "sum(total_tokens - byok_tokens)"
 
 def selected(variables: Sequence[str]) -> str:
     """The condition that the dashboard's variables make."""
-    conditions = [f"$__conditionalAll({LABELS[name]} IN (${{{name}:singlequote}}), ${name})" for name in variables]
-    return " AND ".join(conditions) if conditions else "1=1"
+    return " AND ".join(_conditions(variables)) or "1=1"
+
+
+def _conditions(variables: Sequence[str]) -> list[str]:
+    return [f"$__conditionalAll({LABELS[name]} IN (${{{name}:singlequote}}), ${name})" for name in variables]
 
 
 @dataclass(frozen=True, slots=True)
 class Rollup:
-    """Rows of a rollup in the range. `stem`: view name without its tier; `variables`: those that select in it."""
+    """Rows of a rollup in the range, in periods.
+
+    `stem`: view name without its tier; `variables`: those that select in it; `where`: further conditions.
+    """
 
     stem: str
     variables: tuple[str, ...] = ()
-    where: str = "1=1"
+    where: tuple[str, ...] = ()
 
     def only(self, condition: str) -> Rollup:
-        """The rows that also meet `condition`."""
-        return replace(self, where=condition if self.where == "1=1" else f"{self.where} AND {condition}")
+        """The rows that also meet `condition`, over the view's columns; sums are those of a period and group."""
+        return replace(self, where=(*self.where, condition))
 
     def grouped(self, keys: Mapping[str, str], sums: Mapping[str, str]) -> str:
         """A query: `keys` and `sums` are name -> SQL. One of the two tiers gives the rows, the other gives none."""
         columns = ", ".join(f"{sql} AS {name}" for name, sql in {**keys, **sums}.items())
-        group_by = f"GROUP BY {', '.join(keys)}"
         return "\nUNION ALL\n".join(
-            f"SELECT {columns}\nFROM {self.stem}_{tier}\n"
-            f"WHERE {chosen} AND {IN_RANGE}\n    AND {selected(self.variables)} AND {self.where}\n{group_by}"
+            f"SELECT {columns}\nFROM\n(\n    {self._presummed(tier, chosen, [*keys.values(), *sums.values()])}\n)\n"
+            f"GROUP BY {', '.join(keys)}"
             for tier, chosen in _TIERS.items()
         )
+
+    def _presummed(self, tier: str, chosen: str, uses: Sequence[str]) -> str:
+        return presummed(
+            self.stem, tier, window=_PERIOD, window_name=PERIOD, where_window=f"{chosen} AND {_IN_RANGE}", uses=uses,
+            where=[*_conditions(self.variables), *self.where],
+        )  # fmt: skip
 
 
 def mix(rollup: Rollup, label: str, key: str, amount: str, *, share: bool, leading: int = LEADING_SERIES) -> str:
@@ -183,11 +196,8 @@ FROM
 
 
 def options(stem: str, name: str) -> str:
-    """The values that a variable offers: those that the range holds."""
-    rollup = Rollup(stem)
-    return f"""SELECT DISTINCT name
-FROM
-(
-    {rollup.grouped({"name": LABELS[name]}, {})}
-)
-ORDER BY name"""
+    """The values that a variable offers: those that the range holds. The days know every name that the hours do."""
+    dimension = {"author": "model", "continent": "country"}.get(name, name)
+    day = "toStartOfDay($__fromTime, 'UTC')"
+    where = f"p.window_start >= {day} AND p.window_start <= $__toTime"
+    return f"{names(stem, '1d', dimension, LABELS[name], where)}\nORDER BY name"

@@ -6,9 +6,10 @@ day is read from the hourly tier, the others from the daily one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from tokentide_dashboards.partial_sums import presummed
 from tokentide_dashboards.period_sql import LABELS
 
 WINDOWS: Final = ("day", "week", "month")
@@ -31,17 +32,23 @@ START: Final = _time(1)
 END: Final = _time(0)
 
 
-def grouped(stem: str, key: str, sums: Mapping[str, str], where: str = "1=1") -> str:
+def grouped(stem: str, key: str, sums: Mapping[str, str], where: Sequence[str] = ()) -> str:
     """Rows (name, age, the sums): age 0 is the window, 1 the one before it, up to the earliest that trending needs."""
     columns = ", ".join(f"{sql} AS {name}" for name, sql in sums.items())
-    age = f"intDiv(toUnixTimestamp({END}) - 1 - toUnixTimestamp(window_start), {LENGTH_S})"
+    age = f"intDiv(toUnixTimestamp({END}) - 1 - toUnixTimestamp(unit_start), {LENGTH_S})"
     return "\nUNION ALL\n".join(
-        f"SELECT {key} AS name, toUInt8({age}) AS age, min(window_start) AS first_start, {columns}\n"
-        f"FROM {stem}_{tier}\n"
-        f"WHERE {_CHOSEN} {comparison} 'day' AND window_start >= {_time(1 + EARLIER_WINDOWS)} "
-        f"AND window_start < {END} AND {where}\nGROUP BY name, age"
+        f"SELECT {key} AS name, toUInt8({age}) AS age, min(unit_start) AS first_start, {columns}\n"
+        f"FROM\n(\n    {_units(stem, tier, comparison, [key, *sums.values()], where)}\n)\nGROUP BY name, age"
         for tier, comparison in (("1h", "="), ("1d", "!="))
     )
+
+
+def _units(stem: str, tier: str, comparison: str, uses: Sequence[str], where: Sequence[str]) -> str:
+    in_windows = f"p.window_start >= {_time(1 + EARLIER_WINDOWS)} AND p.window_start < {END}"
+    return presummed(
+        stem, tier, window="p.window_start", window_name="unit_start",
+        where_window=f"{_CHOSEN} {comparison} 'day' AND {in_windows}", uses=uses, where=where,
+    )  # fmt: skip
 
 
 def _by_name(stem: str, dimension: str) -> str:
@@ -106,7 +113,7 @@ LIMIT {ROWS}"""
 
 def categories() -> str:
     """Leaderboard of the labelled tokens, scaled up."""
-    rows = grouped("rollup", "category", {"tokens": "sum(weighted_tokens_milli) / 1000"}, "category != ''")
+    rows = grouped("rollup", "category", {"tokens": "sum(weighted_tokens_milli) / 1000"}, ["category != ''"])
     return f"""SELECT
     name AS "Category",
     current_tokens AS "Tokens",
@@ -150,7 +157,7 @@ LIMIT {ROWS}"""
 
 def images() -> str:
     """Models by image tokens."""
-    rows = grouped("rollup", LABELS["model"], {"tokens": "sum(image_tokens)"}, "image_tokens > 0")
+    rows = grouped("rollup", LABELS["model"], {"tokens": "sum(image_tokens)"}, ["image_tokens > 0"])
     return f"""SELECT
     name AS "Model", sum(tokens) AS "Image tokens", sum(tokens) / nullIf(sum(sum(tokens)) OVER (), 0) AS "Share"
 FROM
