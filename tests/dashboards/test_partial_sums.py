@@ -82,7 +82,8 @@ def test_only_the_newest_version_and_every_segment_counts(store_with_history: St
 def test_a_condition_on_an_attribute_or_a_sum_selects_groups(store_with_history: Store) -> None:
     rows = presummed(
         "rollup_models", "1h", window="toStartOfMonth(p.window_start)", window_name="month",
-        where_window="$__timeFilter(p.window_start)", uses=["model"], where=["open_weights = 'yes'", "total_tokens > 0"],
+        where_window="$__timeFilter(p.window_start)", uses=["model"],
+        where=["open_weights = 'yes'", "total_tokens > 0"],
     )  # fmt: skip
     found = {row[0] for row in store_with_history.rows(f"SELECT DISTINCT model FROM ({rows})", RANGE)}
     attributes = traffic.Attributes(traffic.load_catalogue())
