@@ -78,7 +78,8 @@ class KafkaProxy(Proxy):
 
 def _ports_of(pids: Iterable[int]) -> set[int]:
     ports: set[int] = set()
-    for pid in pids:
+    # A copy: the campaign changes the set from its own thread.
+    for pid in tuple(pids):
         with contextlib.suppress(psutil.NoSuchProcess):
             ports |= {connection.laddr[1] for connection in psutil.Process(pid).net_connections("tcp")}
     return ports
