@@ -1,6 +1,6 @@
 """CPU time of reading envelopes, by step: what the raw sink and the worker both pay for every event.
 
-    python tests/benchmarks/envelope_core.py [--envelopes 100] [--repeats 7]
+    python -m tests.benchmarks.envelope_core [--envelopes 100] [--repeats 7]
 
 Prints CPU microseconds per event (the best of the repeats) for envelopes of 500 and 2,000 events.
 """

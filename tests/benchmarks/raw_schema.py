@@ -1,6 +1,6 @@
 """The raw table's schema by measurement: sorting key, partitions, engine and codecs on the embedded store.
 
-    python tests/benchmarks/raw_schema.py [--rows 2000000] [--days 8] [--repeats 3] [--only NAME ...]
+    python -m tests.benchmarks.raw_schema [--rows 2000000] [--days 8] [--repeats 3] [--only NAME ...]
 
 One fresh store process for each candidate. Prints, as a Markdown table: bytes per event on disk after all merges, rows
 per CPU-second of the store while it inserts (100k rows an insert, in time order, background merges included), rows per
