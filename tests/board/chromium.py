@@ -148,7 +148,9 @@ class Page:
     def wait_for(self, expression: str, timeout_s: float = 60.0) -> Any:
         """Until the expression is true in the page; returns its value."""
         deadline_s = time.monotonic() + timeout_s
-        while not (value := self.run(expression)):
+        while not (
+            value := self.run(f"(() => {{ const value = {expression}; return value instanceof Node || value; }})()")
+        ):
             assert time.monotonic() < deadline_s, f"not within {timeout_s:g} s: {expression}"
             self._browser.pump(0.05)
         return value

@@ -88,11 +88,11 @@ def test_a_drill_down_leads_to_the_dashboard_with_range_and_value(open_page: Cal
     page = open_page("/d/tokentide-now?from=now-2h&to=now")
     model = page.run("document.querySelector('.kind-table tbody a').textContent")
     page.click(".kind-table tbody a")
-    page.wait_for("location.pathname !== '/d/tokentide-now' && " + ALL_LOADED)
+    chosen = "document.querySelector('[data-variable=model] .variable-value').textContent"
+    page.wait_for(f"location.pathname !== '/d/tokentide-now' && {chosen} === {json.dumps(model)} && {ALL_LOADED}")
     query = parse_qs(urlsplit(page.run("location.href")).query)
     assert model in query["var-model"]
     assert query["from"] == ["now-2h"]
-    assert page.run("document.querySelector('[data-variable=model] .variable-value').textContent") == model
     assert page.problems() == []
     page.run("history.back()")
     page.wait_for("location.pathname === '/d/tokentide-now' && " + ALL_LOADED)
@@ -160,7 +160,7 @@ def test_the_keys_work_and_a_dialog_shows_the_data_as_a_table(open_page: Callabl
     page.run("document.querySelector('.kind-timeseries button[aria-label^=Data]').click()")
     page.wait_for("document.querySelector('dialog[open] table tbody tr')")
     assert "SELECT" in page.run("document.querySelector('dialog pre').textContent")
-    page.key("Escape")
+    page.run("document.querySelector('dialog button[aria-label=Close]').click()")
     page.wait_for("!document.querySelector('dialog')")
     assert page.problems() == []
 

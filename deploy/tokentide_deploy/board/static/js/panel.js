@@ -48,7 +48,7 @@ export class Panel {
 
   /** Ask for the data again. What is drawn stays until the answer is here. */
   async load() {
-    if (this.model.type === 'text') { await this.draw(); return; }
+    if (this.model.type === 'text') { this.isStale = false; await this.draw(); this.element.dataset.loaded = 'true'; return; }
     this.request?.abort();
     const request = new AbortController();
     this.request = request;

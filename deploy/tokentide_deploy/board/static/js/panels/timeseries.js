@@ -69,7 +69,8 @@ export function draw(panel, frames, body, board) {
       const value = shownColumns[i][row];
       return [x, value === null || Number.isNaN(value) ? (isStacked ? 0 : null) : value];
     }).filter((point) => isStacked || point[1] !== null || !custom.spanNulls);
-    const opacity = (custom.fillOpacity ?? 0) / 100;
+    // Many areas over each other would be one grey.
+    const opacity = ((custom.fillOpacity ?? 0) / 100) * (isStacked ? 1 : Math.min(1, 2 / series.length));
     return {
       name: one.name, type: style === 'bars' ? 'bar' : 'line', data, yAxisIndex: Math.max(0, Math.min(1, units.indexOf(stacking === 'percent' ? 'percentunit' : one.config.unit ?? 'short'))),
       stack: isStacked ? (custom.stacking?.group ?? 'A') : undefined, step: STEPS[custom.lineInterpolation], smooth: custom.lineInterpolation === 'smooth' ? 0.3 : false, smoothMonotone: 'x',
