@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -60,6 +60,9 @@ class FakeTopic(verify_run.Verifier):
 
     def _offsets(self) -> dict[int, tuple[int, int]]:
         return self.ends
+
+    def _read_positions(self, ends: Mapping[int, tuple[int, int]]) -> dict[int, tuple[int, int]]:
+        return {number: (low, end) for number, (low, end) in ends.items()}
 
 
 @pytest.fixture

@@ -123,21 +123,27 @@ class Verifier:
         finally:
             consumer.close()
 
-    def _deleted_unread(self, ends: Mapping[int, tuple[int, int]]) -> list[Finding]:
-        """Partitions whose records expired before the raw sink came to them, so that not even it knows yet."""
+    def _read_positions(self, ends: Mapping[int, tuple[int, int]]) -> dict[int, tuple[int, int]]:
+        """Partition -> (first offset that the topic still has, next offset of the raw sink by its group's commit)."""
         consumer = Consumer({"bootstrap.servers": self._bootstrap_servers, "group.id": GROUP_EVENTS, "log_level": 0})
         try:
             entries = consumer.committed([TopicPartition(topics.USAGE, number) for number in ends], timeout=20)
-            lows = {
-                number: consumer.get_watermark_offsets(TopicPartition(topics.USAGE, number), timeout=20)[0]
+            done = {entry.partition: max(0, entry.offset) for entry in entries}
+            return {
+                number: (
+                    consumer.get_watermark_offsets(TopicPartition(topics.USAGE, number), timeout=20)[0],
+                    done[number],
+                )
                 for number in ends
             }
         finally:
             consumer.close()
+
+    def _deleted_unread(self, ends: Mapping[int, tuple[int, int]]) -> list[Finding]:
+        """Partitions whose records expired before the raw sink came to them, so that not even it knows yet."""
         found = []
-        for entry in entries:
-            number, low = entry.partition, lows[entry.partition]
-            done = max(0, entry.offset)
+        for number, (low, committed) in self._read_positions(ends).items():
+            done = committed
             if done < low:
                 # Kafka forgets the commits of a group that was away for long; the ledger does not.
                 done = max(done, load_end(self._store, topics.USAGE, self._epoch, number))
