@@ -81,8 +81,14 @@ class StopRequest:
                 signal.signal(number, handler)
 
 
+NOTHING_WITHOUT = frozenset({"kafka", "store"})
+"""Components whose end for good ends the stack. When another one is given up, the rest goes on: what is stored can be
+looked at, and nothing is lost, since Kafka keeps what was not read."""
+
+
 def run_stack(options: StackOptions) -> int:
-    """Run until Ctrl-C (returns 0) or until a component is given up (returns 1). Raises DeployError."""
+    """Run until Ctrl-C, returns 0. Raises DeployError for a stack that cannot start or go on, and at the end when a
+    component was given up."""
     data_dir = DataDir(options.data_dir)
     display = _display(options)
     data_dir.create()
@@ -154,7 +160,7 @@ def _run(plan: StackPlan, display: StackDisplay, stop: StopRequest) -> int:
         supervisor.start()
         published = _publish(plan, supervisor)
         display.ready(published, time.monotonic() - begin_s)
-        while not stop.clean() and not supervisor.failed:
+        while not stop.clean() and not NOTHING_WITHOUT.intersection(supervisor.failed):
             supervisor.tick()
             if {name: info.pid for name, info in published.components.items()} != _pids(supervisor):
                 published = _publish(plan, supervisor)

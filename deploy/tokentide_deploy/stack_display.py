@@ -73,7 +73,8 @@ class PlainDisplay(StackDisplay):
         if self._show_status and now_s >= self._next_status_s:
             self._next_status_s = now_s + _PLAIN_STATUS_INTERVAL_S
             restarts = {name: one.restarts for name, one in supervisor.components.items()}
-            self._line(status_line(status, restarts, uptime_s))
+            down = f" | DOWN FOR GOOD: {', '.join(supervisor.failed)}" if supervisor.failed else ""
+            self._line(status_line(status, restarts, uptime_s) + down)
 
     def stopping(self) -> None:
         self._line("stopping")
