@@ -16,6 +16,7 @@ COMMANDS = {
     "up": "Run the whole platform in this terminal: Kafka, store, stream worker, sinks.",
     "top": "Watch models and categories by tokens, live.",
     "board": "Serve the dashboards to a browser, read-only.",
+    "report": "Write the study State of AI over your own traffic, as one HTML file.",
     "sql": "Ask the store anything in SQL, read-only.",
     "grafana": "Put the dashboards into a Grafana of your own.",
     "catalogue": "Which models and prices are known, and which models in the traffic are not.",
