@@ -125,10 +125,12 @@ def _c2(asker: Asker) -> Figure:
     categories: dict[str, float] = {}
     hidden = Hidden(unchecked=not users.counted and asker.policy.show_uncounted)
     cells: dict[tuple[str, str], float] = {}
+    small: set[tuple[str, str]] = set()
     for author, category, tokens in found:
         if tokens <= 0:
             continue
         if asker.policy.hides_group(users, f"{author}\n{category}"):
+            small.add((author, category))
             hidden.cells += 1
             continue
         cells[author, category] = float(tokens)
@@ -136,10 +138,18 @@ def _c2(asker: Asker) -> Figure:
         categories[category] = categories.get(category, 0.0) + float(tokens)
     listed = sorted(authors, key=lambda name: (-authors[name], name))[:_HEAT_AUTHORS]
     named = sorted(categories, key=lambda name: (-categories[name], name))[:_HEAT_CATEGORIES]
+    less = f"<{asker.policy.min_users} users"
     rows = tuple(
-        (author, *(cells[author, name] / authors[author] if (author, name) in cells else None for name in named))
+        (
+            author,
+            *(
+                cells[author, name] / authors[author] if (author, name) in cells
+                else less if (author, name) in small else None
+                for name in named
+            ),
+        )
         for author in listed
-    )
+    )  # fmt: skip
     reading = ""
     if rows:
         value, author, name = max((cells[a, c] / authors[a], a, c) for a, c in cells if a in listed and c in named)

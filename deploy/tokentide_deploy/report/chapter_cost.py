@@ -17,7 +17,7 @@ from tokentide_deploy.report.words import fitted, median, number
 
 CHAPTER: Final = "Price and usage"
 PRICE: Final = "US dollars per million tokens"
-LISTED: Final = 40
+LISTED: Final = 25
 _MONEY: Final = {"nanousd": "sum(cost_nanousd)", "own": OWN_TOKENS, "tokens": TOKENS}
 _EXCLUDED: Final = "Traffic on the client's own provider key; models without any known cost."
 _PRICE: Final = "Price: known cost divided by tokens without own-key traffic, so blended and after caching."

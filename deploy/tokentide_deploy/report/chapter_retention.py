@@ -12,9 +12,8 @@ from tokentide_deploy.report.suppression import Hidden
 from tokentide_deploy.report.words import number
 
 CHAPTER: Final = "Who comes back"
-MODELS: Final = 6
+MODELS: Final = 5
 MONTHS: Final = 12
-_READ_MONTH: Final = 1
 
 
 def _sql(first: dt.date, last: dt.date) -> str:
@@ -45,25 +44,24 @@ def _f30(asker: Asker) -> Figure:
         if model not in chosen:
             continue
         months = (last.year - cohort.year) * 12 + last.month - cohort.month
-        cells: list[float | None] = []
+        cells: list[str | float | None] = []
         for since in range(1, MONTHS + 1):
             users = active[model, cohort].get(since, 0)
             if since > months:
                 cells.append(None)
             elif 0 < users < asker.policy.min_users:
                 hidden.cells += 1
-                cells.append(None)
+                cells.append(f"<{asker.policy.min_users}")
             else:
                 cells.append(users / sizes[model, cohort])
         rows.append((model, f"{cohort:%Y-%m}", float(sizes[model, cohort]), *cells))
-    later = [row for row in rows if row[2 + _READ_MONTH] is not None]
     reading = ""
-    if later:
-        best = max(later, key=lambda row: float(row[2 + _READ_MONTH] or 0))
-        share = float(best[2 + _READ_MONTH] or 0)
+    later = [(cell, row, since) for row in rows for since, cell in enumerate(row[3:], 1) if isinstance(cell, float)]
+    if any(cell for cell, _, _ in later):
+        share, row, since = max(later, key=lambda one: (one[0], -one[2]))
         reading = (
-            f"After a month {number(share, 'share')} of the {best[1]} users of {best[0]} were active again, the most "
-            f"of {len(later)} cohorts."
+            f"Most came back of the {row[1]} users of {row[0]}: {number(share, 'share')} were active after {since} "
+            f"month{'s' if since > 1 else ''}."
         )
     empty = "" if rows else NO_ROWS
     if hidden.groups and not rows:
@@ -80,7 +78,8 @@ def _f30(asker: Asker) -> Figure:
         (Column("Model"), Column("Cohort"), Column("Users", "count"),
          *(Column(str(month), "share") for month in range(1, MONTHS + 1))),
         tuple(rows), reading=reading, empty=empty, hidden=hidden,
-        notes=("The first month that the store knows counts everybody as new; the last one counts as far as it went.",),
+        notes=(f"<{asker.policy.min_users}: fewer active users than may be shown.",
+               "The first month that the store knows counts everybody as new; the last one counts as far as it went.",),
     )  # fmt: skip
 
 

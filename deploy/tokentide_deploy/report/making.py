@@ -10,6 +10,7 @@ from tokentide_dashboards.partial_sums import words
 from tokentide_deploy.report import sql
 from tokentide_deploy.report.asking import Asker
 from tokentide_deploy.report.figure import Column, Definition, Figure, Kind, Series, Unit, series_table
+from tokentide_deploy.report.period import Period
 from tokentide_deploy.report.suppression import WHOLE, Folded, Hidden, Policy, Users, fold
 from tokentide_deploy.report.words import read_bars, read_series
 
@@ -79,6 +80,10 @@ def _series(folded: Folded, times: Sequence[str], *, share: bool) -> tuple[Serie
     return tuple(found)
 
 
+def _read(period: Period, times: Sequence[str], series: Sequence[Series], unit: Unit) -> str:
+    return read_series(times, series, unit, period.partial_buckets(), bucket=period.bucket)
+
+
 def mix(
     asker: Asker,
     id_: str,
@@ -108,7 +113,7 @@ def mix(
     kind: Kind = "stacked_share" if share else "stacked"
     return Figure(
         id_, title, kind, definition, unit, f"{period.bucket} from ({period.time_zone})", y_label, columns,
-        table if series else (), times, series, reading=read_series(times, series, unit, period.partial_buckets()),
+        table if series else (), times, series, reading=_read(period, times, series, unit),
         empty="" if series else why_nothing(folded.hidden, users, asker.policy), notes=notes, hidden=folded.hidden,
         marks=_launches(asker, rows) if launches and series else (),
     )  # fmt: skip
@@ -172,7 +177,7 @@ def ratios(
     return Figure(
         id_, title, "lines", definition, unit, f"{period.bucket} from ({period.time_zone})", y_label, columns,
         table if drawn else (), times, drawn, notes=notes, hidden=hidden,
-        reading=read_series(times, drawn, unit, period.partial_buckets(), compare=len(drawn) > 1),
+        reading=_read(period, times, drawn, unit),
         empty="" if drawn else why_nothing(hidden, last_users, asker.policy),
     )  # fmt: skip
 
@@ -212,7 +217,7 @@ def ratios_by(
     columns, table = series_table(f"{period.bucket.capitalize()} from", times, series, unit)
     return Figure(
         id_, title, "lines", definition, unit, f"{period.bucket} from ({period.time_zone})", y_label, columns,
-        table if series else (), times, series, reading=read_series(times, series, unit, period.partial_buckets()),
+        table if series else (), times, series, reading=_read(period, times, series, unit),
         empty="" if series else why_nothing(folded.hidden, users, asker.policy), hidden=folded.hidden,
     )  # fmt: skip
 

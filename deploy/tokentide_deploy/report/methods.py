@@ -77,6 +77,8 @@ def facts(asker: Asker, found: Totals, made_at: dt.datetime) -> list[Fact]:
     span = f"{period.first} to {period.last}, both included, as days begin in {period.time_zone} ({period.days} days)"
     if period.splits_hours:
         span += "; rollups count in hours of UTC, so a day has the hours that begin in it"
+    if partly := sorted(period.partial_buckets()):
+        span += f"; of the {period.bucket}s from {' and '.join(partly)} only a part is in the period"
     return [
         Fact("Period", f"{span}. Charts count by {period.bucket}; weeks begin on Monday."),
         Fact("Attempts", f"{found.attempts:,}, of {found.models:,} models at {found.providers:,} providers."),

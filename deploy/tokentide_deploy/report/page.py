@@ -87,14 +87,32 @@ def html(report: Report) -> str:
 
 
 def _chapter(place: int, name: str, figures: Sequence[Figure]) -> str:
-    shown = "\n".join(_figure(figure) for figure in figures)
+    alone = _alone(figures)
+    shown = "\n".join(_figure(figure, "lone" if figure.id in alone else "") for figure in figures)
     return (
         f'<section id="chapter-{place}" aria-labelledby="chapter-{place}-title">\n'
         f'<h2 id="chapter-{place}-title">{escape(name)}</h2>\n<div class="figures">\n{shown}\n</div>\n</section>\n'
     )
 
 
-def _figure(figure: Figure) -> str:
+def _is_wide(figure: Figure) -> bool:
+    return figure.kind in ("heat", "table") and not figure.empty
+
+
+def _alone(figures: Sequence[Figure]) -> set[str]:
+    """Figures that would be alone in a row of two: they are drawn across both columns."""
+    found, left = set(), True
+    for place, figure in enumerate(figures):
+        if _is_wide(figure):
+            left = True
+            continue
+        if left and (place + 1 == len(figures) or _is_wide(figures[place + 1])):
+            found.add(figure.id)
+        left = not left
+    return found
+
+
+def _figure(figure: Figure, layout: str) -> str:
     is_table = figure.kind in ("heat", "table")
     if figure.empty:
         body = f'<p class="empty">{escape(figure.empty)}</p>'
@@ -104,7 +122,8 @@ def _figure(figure: Figure) -> str:
         body = draw(figure) + _legend(figure)
     reading = f'<p class="reading">{escape(figure.reading)}</p>' if figure.reading else ""
     notes = "".join(f"<li>{escape(note)}</li>" for note in all_notes(figure))
-    wide = ' class="wide"' if is_table and not figure.empty else ""
+    layout = "wide" if _is_wide(figure) else layout
+    wide = f' class="{layout}"' if layout else ""
     return (
         f'<figure id="{figure.id}"{wide}>\n<figcaption><h3>{escape(figure.title)}<span class="id">{figure.id}</span>'
         f"</h3>{reading}</figcaption>\n{body}\n"
@@ -147,7 +166,8 @@ def _legend(figure: Figure) -> str:
         for kind, name, last in items
     )
     marks = "<li>● a release; point at it for the model</li>" if figure.marks else ""
-    return f'<ul class="legend">{shown}{marks}</ul>' if shown else ""
+    key = '<li class="key">values: the latest</li>' if figure.series else ""
+    return f'<ul class="legend">{shown}{marks}{key}</ul>' if shown else ""
 
 
 def _details(figure: Figure, *, with_table: bool) -> str:
@@ -190,7 +210,7 @@ def _row(figure: Figure, row: Sequence[str | float | None]) -> str:
                 f'<td class="heat" style="--v:{round(55 * min(float(cell), 1.0))}%">{round(100 * cell)} %</td>'
             )
         elif figure.kind == "heat" and column.unit == "share":
-            cells.append('<td class="heat" style="--v:0%"></td>')
+            cells.append(f'<td class="heat hidden">{escape(cell) if isinstance(cell, str) else ""}</td>')
         else:
             cells.append(f"<td{_text_class(column)}>{text}</td>")
     return f"<tr>{''.join(cells)}</tr>"

@@ -11,6 +11,7 @@ from typing import Final
 from tokentide_deploy.report.figure import Figure, Series, Unit
 from tokentide_deploy.report.suppression import OTHERS
 from tokentide_deploy.report.words import number
+from tokentide_deploy.report.words import tick as tick_text
 
 WIDTH: Final = 480
 HEIGHT: Final = 270
@@ -66,9 +67,12 @@ def nice_ticks(top: float, count: int = _TICKS) -> list[float]:
     return [step * place for place in range(math.ceil(top / step - 1e-9) + 1)]
 
 
-def _x_of(times: Sequence[str], place: int) -> float:
+def _x_of(times: Sequence[str], place: int, off: float = 0.0) -> float:
+    """`off`: in steps, cut at the chart's edges."""
     inner = WIDTH - LEFT - RIGHT
-    return LEFT + inner / 2 if len(times) == 1 else LEFT + inner * place / (len(times) - 1)
+    if len(times) == 1:
+        return LEFT + inner / 2
+    return LEFT + inner * min(max(place + off, 0), len(times) - 1) / (len(times) - 1)
 
 
 def _frame(figure: Figure, ticks: Sequence[float], unit: Unit) -> tuple[list[str], Callable[[float], float]]:
@@ -81,22 +85,24 @@ def _frame(figure: Figure, ticks: Sequence[float], unit: Unit) -> tuple[list[str
     parts = []
     for tick in ticks:
         parts.append(_line(LEFT, y_of(tick), WIDTH - RIGHT, y_of(tick), "grid"))
-        label = f"{100 * tick:.3g} %" if unit == "share" else number(tick, unit)
-        parts.append(_text(LEFT - 6, y_of(tick) + 4, label, anchor="end"))
-    count = len(figure.times)
-    chosen = range(count) if count <= _TIME_TICKS else (round(i * (count - 1) / (_TIME_TICKS - 1)) for i in range(5))
-    for place in dict.fromkeys(chosen):
-        anchor = "middle" if count == 1 else "start" if place == 0 else "end" if place == count - 1 else "middle"
-        parts.append(_text(_x_of(figure.times, place), bottom + 16, _short(figure.times[place], count), anchor=anchor))
+        parts.append(_text(LEFT - 6, y_of(tick) + 4, tick_text(tick, unit), anchor="end"))
+    for place, label in time_ticks(figure.times):
+        parts.append(_text(_x_of(figure.times, place), bottom + 16, label))
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, figure.x_label, kind="axis"))
     parts.append(_text(11, (TOP + bottom) / 2, figure.y_label, kind="axis", turn=True))
     return parts, y_of
 
 
-def _short(time: str, count: int) -> str:
-    if len(time) > 10:
-        return time[5:]
-    return time if count > 8 else time[5:]
+def time_ticks(times: Sequence[str]) -> list[tuple[int, str]]:
+    """Places and labels at the axis: first buckets of months when there are many of them, else evenly spread."""
+    months = [place for place, time in enumerate(times) if place == 0 or time[:7] != times[place - 1][:7]]
+    if len(months) > _TIME_TICKS:
+        step = -(-len(months) // (_TIME_TICKS + 1))
+        # The first bucket may be the last one of its month, with the next label too near.
+        start = 1 if months[1] - months[0] < 3 else 0
+        return [(place, times[place][:7]) for place in months[start::step]]
+    step = -(-len(times) // (_TIME_TICKS + 1))
+    return [(place, times[place][5:]) for place in range(0, len(times), step)]
 
 
 def _marks(figure: Figure) -> list[str]:
@@ -123,17 +129,33 @@ def _stacked(figure: Figure) -> str:
     sums = [sum(one.values[place] or 0.0 for one in figure.series) for place in places]
     ticks = [0, 0.25, 0.5, 0.75, 1.0] if figure.kind == "stacked_share" else nice_ticks(max(sums, default=0.0))
     parts, y_of = _frame(figure, ticks, figure.unit)
-    below = [0.0 for _ in places]
     if len(figure.times) == 1:
         return _svg(figure, HEIGHT, [*parts, *_one_column(figure, y_of)])
+    below = [0.0 for _ in places]
+    runs = _runs([any(one.values[place] is not None for one in figure.series) for place in places])
     for number_, one in enumerate(figure.series):
         above = [below[place] + (one.values[place] or 0.0) for place in places]
-        there = [f"{_n(_x_of(figure.times, place))},{_n(y_of(above[place]))}" for place in places]
-        back = [f"{_n(_x_of(figure.times, place))},{_n(y_of(below[place]))}" for place in reversed(places)]
-        path = f'<path d="M{" ".join(there)} {" ".join(back)}Z" class="area {colour(one.name, number_)}">'
-        parts.append(f"{path}{_title(one, figure.unit)}</path>")
+        path = ""
+        for run in runs:
+            # A bucket between two without data is as wide as half a step to each side.
+            ends = [(run[0], -0.4), (run[0], 0.4)] if len(run) == 1 else [(place, 0.0) for place in run]
+            there = [f"{_n(_x_of(figure.times, place, off))},{_n(y_of(above[place]))}" for place, off in ends]
+            back = [f"{_n(_x_of(figure.times, place, off))},{_n(y_of(below[place]))}" for place, off in reversed(ends)]
+            path += f"M{' '.join(there)} {' '.join(back)}Z"
+        parts.append(f'<path d="{path}" class="area {colour(one.name, number_)}">{_title(one, figure.unit)}</path>')
         below = above
     return _svg(figure, HEIGHT, [*parts, *_marks(figure)])
+
+
+def _runs(there: Sequence[bool]) -> list[list[int]]:
+    """Places without a gap between them."""
+    runs: list[list[int]] = []
+    for place, is_there in enumerate(there):
+        if is_there and place and there[place - 1]:
+            runs[-1].append(place)
+        elif is_there:
+            runs.append([place])
+    return runs
 
 
 def _one_column(figure: Figure, y_of: Callable[[float], float]) -> list[str]:
@@ -174,7 +196,8 @@ def _lines(figure: Figure) -> str:
 
 
 def _bars(figure: Figure) -> str:
-    row, label_width = 21, 176
+    longest = max(min(len(name), 27) for name, _ in figure.bars)
+    row, label_width = 21, max(50, round(6.4 * longest) + 8)
     highest = max(value for _, value in figure.bars) or 1.0
     width = WIDTH - label_width - 108
     whole = sum(value for _, value in figure.bars)
@@ -217,7 +240,7 @@ def _scatter(figure: Figure) -> str:
     parts = []
     for power in range(y_low, y_high + 1):
         parts.append(_line(LEFT, y_of(10.0**power), WIDTH - RIGHT, y_of(10.0**power), "grid"))
-        parts.append(_text(LEFT - 6, y_of(10.0**power) + 4, number(10.0**power, "tokens"), anchor="end"))
+        parts.append(_text(LEFT - 6, y_of(10.0**power) + 4, tick_text(10.0**power, "tokens"), anchor="end"))
     for power in range(x_low, x_high + 1):
         x = x_of(10.0**power)
         parts.append(_line(x, TOP, x, bottom, "grid"))

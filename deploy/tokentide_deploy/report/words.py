@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
+from typing import Final
 
 from tokentide_deploy.report.figure import Point, Series, Unit
 from tokentide_deploy.report.suppression import OTHERS
@@ -14,7 +15,8 @@ def number(value: float | None, unit: Unit) -> str:
     if value is None:
         return "-"
     if unit == "share":
-        return f"{100 * value:.1f} %"
+        # The space does not break a line.
+        return f"{100 * value:.1f}\u00a0%"
     if unit == "usd":
         return f"${compact(value)}" if abs(value) >= 1000 else f"${value:,.2f}"
     if unit == "usd_per_million":
@@ -30,50 +32,73 @@ def compact(value: float) -> str:
     return f"{value:.0f}" if float(value).is_integer() else _three(value)
 
 
+def tick(value: float, unit: Unit) -> str:
+    """A value at an axis: as short as it can be."""
+    if unit == "share":
+        return f"{100 * value:.3g} %"
+    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
+        if value >= size:
+            return f"{value / size:.4g}{letter}"
+    return f"{value:.4g}"
+
+
 def _three(value: float) -> str:
     size = abs(value)
     return f"{value:.0f}" if size >= 99.95 else f"{value:.1f}" if size >= 9.995 else f"{value:.2f}"
 
 
-def _ends(values: Sequence[float | None], usable: Sequence[int]) -> tuple[int, int] | None:
-    known = [place for place in usable if values[place] is not None]
-    return (known[0], known[-1]) if len(known) > 1 else None
+WINDOW: Final = 4
+"""Buckets whose mean stands for the beginning and for the end, where there are enough: one week alone is noise."""
 
 
-def _moved(name: str, before: float, after: float, unit: Unit, from_: str, to: str) -> str:
+def _mean(values: Sequence[float | None], places: Sequence[int]) -> float | None:
+    """None when fewer than half of the places have a value."""
+    known = [value for place in places if (value := values[place]) is not None]
+    return math.fsum(known) / len(known) if known and 2 * len(known) >= len(places) else None
+
+
+def _moved(name: str, before: float, after: float, unit: Unit) -> str:
     # Equal as printed is equal for the reader.
     first, last = number(before, unit), number(after, unit)
     if first == last:
         return f"{name} stayed at {last}"
-    return f"{name} {'grew' if after > before else 'fell'} from {first} ({from_}) to {last} ({to})"
+    return f"{name} {'grew' if after > before else 'fell'} from {first} to {last}"
 
 
 def read_series(
-    times: Sequence[str], series: Sequence[Series], unit: Unit, partial: Collection[str] = (), *, compare: bool = True
+    times: Sequence[str], series: Sequence[Series], unit: Unit, partial: Collection[str] = (), *, bucket: str = "week"
 ) -> str:
-    """What moved most between the first and the last whole bucket, and what is largest now."""
+    """What moved most between the first and the last whole buckets, and what is largest at the end."""
     usable = [place for place, time in enumerate(times) if time not in partial] or list(range(len(times)))
-    named = [one for one in series if one.name != OTHERS] or list(series)
-    ends = {one.name: found for one in named if (found := _ends(one.values, usable))}
-    if not ends:
-        last = [(one.values[place], one.name) for one in named for place in usable if one.values[place] is not None]
-        if not last:
-            return ""
-        value, name = max(last, key=lambda pair: pair[0] or 0.0)
-        return f"{name}: {number(value, unit)}; there is only one {'point' if len(last) == 1 else 'bucket'} to read."
+    usable = [place for place in usable if any(one.values[place] is not None for one in series)]
+    if len(usable) < 2:
+        return _read_one(series, unit, usable, times, "the only")
+    size = WINDOW if len(usable) >= 3 * WINDOW else 1
+    first, last = usable[:size], usable[-size:]
     moves = []
-    for one in named:
-        if one.name in ends:
-            first, last_place = ends[one.name]
-            values = one.values
-            moves.append((one.name, values[first] or 0.0, values[last_place] or 0.0, times[first], times[last_place]))
+    for one in [one for one in series if one.name != OTHERS] or list(series):
+        before, after = _mean(one.values, first), _mean(one.values, last)
+        if before is not None and after is not None:
+            moves.append((one.name, before, after))
+    if not moves:
+        return _read_one(series, unit, usable[-1:], times, "the last")
+    when = f"{times[first[0]]} to {times[last[-1]]}" if size == 1 else f"means of the first and last {size} {bucket}s"
     moves.sort(key=lambda move: -abs(move[2] - move[1]))
-    text = _moved(*moves[0][:3], unit, *moves[0][3:]) + "."
-    if compare and len(moves) > 1:
-        text = text[:-1] + f"; {_moved(*moves[1][:3], unit, *moves[1][3:])}."
-        name, _, value, *_ = max(moves, key=lambda move: move[2])
-        text += f" Largest at the end: {name} with {number(value, unit)}."
-    return text
+    text = f"{_moved(*moves[0], unit)} ({when})"
+    if len(moves) > 1:
+        name, _, value = max(moves, key=lambda move: move[2])
+        text += f"; {_moved(*moves[1], unit)}. Largest at the end: {name} with {number(value, unit)}"
+    return text + "."
+
+
+def _read_one(series: Sequence[Series], unit: Unit, usable: Sequence[int], times: Sequence[str], which: str) -> str:
+    if not usable:
+        return ""
+    known = [(value, one.name) for one in series if (value := one.values[usable[0]]) is not None]
+    value, name = max(known, key=lambda pair: (pair[1] != OTHERS, pair[0]))
+    return (
+        f"{name} is largest with {number(value, unit)} at {times[usable[0]]}, {which} point in time that can be read."
+    )
 
 
 def read_bars(bars: Sequence[tuple[str, float]], unit: Unit, of_what: str) -> str:
