@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Final
@@ -68,6 +68,12 @@ def zipf_shares(n: int, exponent: float) -> npt.NDArray[np.float64]:
     return shares
 
 
+def ranked_shares(first: Mapping[str, float], others: float, rest: Sequence[str]) -> dict[str, float]:
+    """Named shares, and a common share spread over further names so that none of them outranks a named one."""
+    spread = np.minimum(zipf_shares(len(rest), 0.55) * others, min(first.values()) * 0.95)
+    return {**first, **dict(zip(rest, spread.tolist(), strict=True))}
+
+
 def category_shares(group: Table, table: Table) -> dict[str, float]:
     """A group's token share of each category, summing to 1."""
     shares = {name: float(share) for name, share in group["categories"].items() if name != "rest"}
@@ -85,7 +91,8 @@ def providers_of(model: Model, catalogue: Catalogue, at: dt.datetime, table: Tab
         if (price := catalogue.price(name, model.id, at)) is not None
     }
     by_price = sorted(priced, key=lambda name: priced[name].tiers[0].nanousd_per_million_tokens)
-    chosen: dict[str, PriceRow | None] = {name: priced[name] for name in by_price[:MAX_PROVIDERS]}
+    most = min(MAX_PROVIDERS, len(table["provider_weights"]))
+    chosen: dict[str, PriceRow | None] = {name: priced[name] for name in by_price[:most]}
     for name in table["more_providers"]["open" if model.open_weights else "closed"]:
         if len(chosen) < MIN_PROVIDERS and name not in chosen:
             chosen[name] = None

@@ -6,6 +6,7 @@ A draw costs a few nanoseconds, whatever the distribution; shares are exact to 1
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from statistics import NormalDist
 from typing import Any, Final
 
@@ -55,6 +56,7 @@ def code_table(shares: Sequence[float] | npt.NDArray[np.float64], places: int = 
     return codes
 
 
+@cache
 def log_normal_factors(sigma: float) -> npt.NDArray[np.float32]:
     """A table of log-normal factors with mean 1: multiply by the mean that is wanted."""
     normal = NormalDist()
@@ -64,6 +66,7 @@ def log_normal_factors(sigma: float) -> npt.NDArray[np.float32]:
     return table
 
 
+@cache
 def part_table(mean: float) -> npt.NDArray[np.float32]:
     """A table of parts between 0 and 1 with this mean: the power of a uniform draw."""
     exponent = (1 - mean) / mean

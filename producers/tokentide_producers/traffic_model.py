@@ -17,6 +17,7 @@ from tokentide_producers.calibration import (
     build_cells,
     by_category,
     load_table,
+    ranked_shares,
     zipf_shares,
 )
 from tokentide_producers.draws import (
@@ -280,9 +281,8 @@ def _subcategories(
 
 
 def _ranked(first: Mapping[str, float], others: float, rest: Sequence[str]) -> tuple[Labels, npt.NDArray[np.int16]]:
-    """Named shares, and a common share spread over further names so that none of them outranks a named one."""
-    spread = zipf_shares(len(rest), 0.55) * others
-    return Labels([*first, *rest]), code_table([*first.values(), *np.minimum(spread, min(first.values()) * 0.95)])
+    shares = ranked_shares(first, others, rest)
+    return Labels(shares), code_table(list(shares.values()))
 
 
 def _names(pattern: str, count: int, exponent: float) -> tuple[Labels, npt.NDArray[np.int16]]:
