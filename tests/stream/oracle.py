@@ -15,7 +15,8 @@ from typing import Any
 MAX_AHEAD_MS = 600_000
 """An event may be this much newer than its record's append time."""
 YEAR_2015_MS = 1_420_070_400_000
-FORGET_PRODUCER_AFTER_MS = 7 * 24 * 3_600_000
+DAY_MS = 24 * 3_600_000
+KNOWN_DAYS = 7
 TOKENS = (
     "input_uncached_tokens",
     "input_cache_read_tokens",
@@ -72,7 +73,7 @@ class Truth:
 def account(log: Iterable[Logged], groupings: Sequence[Grouping], lateness_s: int) -> Truth:
     """Count one partition's log."""
     truth = Truth({g.name: defaultdict(Counter) for g in groupings})
-    delivered: dict[str, tuple[int, set[int]]] = {}
+    delivered: dict[tuple[str, int], int] = {}
     clock_ms = 0
     ids_seen: set[int] = set()
     for record in log:
@@ -81,13 +82,14 @@ def account(log: Iterable[Logged], groupings: Sequence[Grouping], lateness_s: in
             continue
         if record.producer is not None:
             assert record.sequence is not None
-            # The log's own clock is the newest append time; a producer silent for too long by it is unknown again.
+            # The log's own clock is the newest append time. An envelope is known on the day (UTC) on which it was
+            # counted and on the seven days after it; a repeat does not make it known for longer.
             clock_ms = max(clock_ms, record.appended_ms)
-            last_ms, numbers = delivered.get(record.producer, (record.appended_ms, set()))
-            if clock_ms - last_ms > FORGET_PRODUCER_AFTER_MS:
-                last_ms, numbers = record.appended_ms, set()
-            repeated = record.sequence in numbers
-            delivered[record.producer] = (max(last_ms, record.appended_ms), numbers | {record.sequence})
+            today = clock_ms // DAY_MS
+            counted_on = delivered.get((record.producer, record.sequence))
+            repeated = counted_on is not None and counted_on >= today - KNOWN_DAYS
+            if not repeated:
+                delivered[record.producer, record.sequence] = today
             if repeated:
                 truth.duplicate_offsets.append(record.offset)
                 continue
