@@ -18,6 +18,7 @@ from starlette.routing import Route
 from tokentide_deploy.store import compression
 from tokentide_deploy.store.access import AccessPolicy, is_foreign_page
 from tokentide_deploy.store.body import BodyFeed
+from tokentide_deploy.store.disk_guard import DiskGuard
 from tokentide_deploy.store.engine import Engine
 from tokentide_deploy.store.errors import ACCESS_DENIED, StoreError, from_engine, store_error
 from tokentide_deploy.store.execute import Executor, Reply, StoreRequest
@@ -61,7 +62,10 @@ class StoreService:
         self.pool = ThreadPoolExecutor(threads, "store")
         self._control = ThreadPoolExecutor(1, "store-control")
         self._sessions = Sessions(engine.connect, time.monotonic)
-        self.executor = Executor(engine, policy, self._sessions)
+        # Below what the engine keeps free for itself: until there, it refuses what would not fit.
+        self.disk = DiskGuard(engine, engine.directory, engine.keep_free_bytes // 2)
+        self.disk.start()
+        self.executor = Executor(engine, policy, self._sessions, self.disk)
         self._running: set[str] = set()
 
     def begin(self, tag: str) -> None:
@@ -89,6 +93,7 @@ class StoreService:
         self._control.shutdown(wait=True)
         self.pool.shutdown(wait=True)
         self._sessions.close()
+        self.disk.close()
         self.engine.close()
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -156,9 +156,12 @@ class Engine:
     """The engine of one directory. Opens it, makes the database, and hands out connections until closed."""
 
     def __init__(self, directory: Path, settings: EngineSettings) -> None:
-        config = write_engine_config(directory / "config", settings)
         data = directory / "engine"
         data.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        # A small file system would have no space at all by the default.
+        self.keep_free_bytes = min(settings.keep_free_bytes, shutil.disk_usage(data).total // 20)
+        config = write_engine_config(directory / "config", replace(settings, keep_free_bytes=self.keep_free_bytes))
         self._address = f"{data}?config-file={config}"
         self._spool_folder = directory / "incoming"
         # What a killed process had received and not inserted; its clients were told nothing.

@@ -17,7 +17,8 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """Sizes of the engine. ``memory_limit_bytes`` None leaves 60 % of the machine's memory as the limit."""
+    """Sizes of the engine. ``memory_limit_bytes`` None leaves 60 % of the machine's memory as the limit.
+    ``keep_free_bytes`` of the disk are left alone: inserts and merges that would use them are refused."""
 
     max_threads: int = 2
     background_threads: int = 2
@@ -25,6 +26,7 @@ class EngineSettings:
     mark_cache_bytes: int = 128 * _MIB
     primary_index_cache_bytes: int = 64 * _MIB
     fsync_inserts: bool = False
+    keep_free_bytes: int = 256 * _MIB
 
 
 def server_xml(settings: EngineSettings, users_file: Path, user_files: Path) -> str:
@@ -61,6 +63,9 @@ def server_xml(settings: EngineSettings, users_file: Path, user_files: Path) -> 
   <parquet_metadata_cache_size>0</parquet_metadata_cache_size>
   <iceberg_metadata_files_cache_size>0</iceberg_metadata_files_cache_size>
   <merge_tree>{fsync}</merge_tree>
+  <storage_configuration><disks><default>
+    <keep_free_space_bytes>{settings.keep_free_bytes}</keep_free_space_bytes>
+  </default></disks></storage_configuration>
 </clickhouse>
 """
 
@@ -102,7 +107,13 @@ def write_engine_config(directory: Path, settings: EngineSettings) -> Path:
     user_files = directory / "user_files"
     user_files.mkdir(exist_ok=True)
     users = directory / "users.xml"
-    users.write_text(users_xml(settings), encoding="utf-8")
+    _write_if_changed(users, users_xml(settings))
     server = directory / "server.xml"
-    server.write_text(server_xml(settings, users.resolve(), user_files.resolve()), encoding="utf-8")
+    _write_if_changed(server, server_xml(settings, users.resolve(), user_files.resolve()))
     return server
+
+
+def _write_if_changed(file: Path, text: str) -> None:
+    # A start on a full disk must not truncate what is right already.
+    if not file.exists() or file.read_text(encoding="utf-8") != text:
+        file.write_text(text, encoding="utf-8")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tokentide_deploy.store import compression, native
 from tokentide_deploy.store.access import AccessPolicy, User, settings_of, substitutions_of
+from tokentide_deploy.store.disk_guard import DiskGuard
 from tokentide_deploy.store.engine import Engine
 from tokentide_deploy.store.engine_config import DATABASE
 from tokentide_deploy.store.errors import (
@@ -61,8 +62,9 @@ class Reply:
 class Executor:
     """Runs requests on one engine; called from worker threads."""
 
-    def __init__(self, engine: Engine, policy: AccessPolicy, sessions: Sessions) -> None:
+    def __init__(self, engine: Engine, policy: AccessPolicy, sessions: Sessions, disk: DiskGuard) -> None:
         self._engine = engine
+        self._disk = disk
         self._policy = policy
         self._sessions = sessions
 
@@ -158,6 +160,7 @@ class Executor:
             sql, input_format, start_data = query, "Values", first
         else:
             sql, input_format, start_data = head[: clause.start], clause.name, head[data_start(head, clause) :]
+        watch = self._disk.begin()
         with_lease = self._lease(request, user, statement)
         try:
             insert = with_lease.connection.insert(_sql_text(insert_from_file(sql, statement, input_format)))
@@ -172,6 +175,7 @@ class Executor:
                 raise
         finally:
             with_lease.close()
+        self._disk.confirm(watch)
         return Reply("insert", "TabSeparated", _summary(started_s, written=(rows, size)), iter(()), False, rows)
 
     def _query(self, request: StoreRequest, user: User, statement: Statement, text: bytes, started_s: float) -> Reply:
@@ -188,7 +192,10 @@ class Executor:
                 return _close_after(lease, Reply("select", "Native", _summary(started_s), iter((block,)), False))
             if self._can_stream(request, statement, output_format):
                 return self._stream(lease, sql, output_format, started_s)
+            watch = self._disk.begin() if statement.first == "INSERT" else None
             result = lease.connection.query(sql, output_format)
+            if watch is not None:
+                self._disk.confirm(watch)
             kind: RequestKind = "select" if statement.is_streamable_select else "other"
             summary = _summary(
                 started_s,

@@ -81,6 +81,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--engine-threads", type=int, default=engine.max_threads, help="threads of one query")
     parser.add_argument("--memory-limit-bytes", type=int, help="memory of the engine (default: 60 %% of the machine)")
     parser.add_argument("--fsync", action="store_true", help="insert acknowledgements also survive a power failure")
+    parser.add_argument(
+        "--keep-free-bytes",
+        type=int,
+        default=engine.keep_free_bytes,
+        help="free space that inserts and merges leave alone (default: %(default)s, at most 5 %% of the disk)",
+    )
     parser.add_argument("--reader-max-execution-time-s", type=int, default=limits.max_execution_time_s)
     parser.add_argument("--reader-max-memory-bytes", type=int, default=limits.max_memory_bytes)
     parser.add_argument("--reader-max-result-rows", type=int, default=limits.max_result_rows)
@@ -103,7 +109,7 @@ def settings_from(arguments: Sequence[str], environment: Mapping[str, str]) -> S
         f"--{name.replace('_', '-')} must be greater than 0"
         for name in (
             "stop_timeout_s", "request_threads", "engine_threads", "reader_max_execution_time_s",
-            "reader_max_memory_bytes", "reader_max_result_rows",
+            "reader_max_memory_bytes", "reader_max_result_rows", "keep_free_bytes",
         )
         if getattr(options, name) <= 0
     ]  # fmt: skip
@@ -118,7 +124,10 @@ def settings_from(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     if problems:
         raise SettingsError("; ".join(problems))
     engine = EngineSettings(
-        max_threads=options.engine_threads, memory_limit_bytes=options.memory_limit_bytes, fsync_inserts=options.fsync
+        max_threads=options.engine_threads,
+        memory_limit_bytes=options.memory_limit_bytes,
+        fsync_inserts=options.fsync,
+        keep_free_bytes=options.keep_free_bytes,
     )
     return StoreSettings(
         options.data_dir.resolve(),
@@ -236,7 +245,8 @@ def _run(settings: StoreSettings, service: StoreService, listener: socket.socket
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns the exit status: 0 stopped, 2 usage, 3 directory taken, 4 engine, 5 address."""
+    """The command; returns the exit status: 0 stopped, 2 usage, 3 directory taken, 4 engine, 5 address,
+    6 a full disk damaged merged parts (start it again)."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s store: %(message)s")
     # One warning a request whose client went away says nothing that the metrics do not.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
