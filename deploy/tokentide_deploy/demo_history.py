@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -123,15 +123,22 @@ class Watch:
 
 
 def measure(
-    client: Any, published: Published, span: Span, launches: Mapping[str, Any], events: int, now_ms: int
+    client: Any,
+    published: Published,
+    span: Span,
+    launches: Mapping[str, date],
+    events: int,
+    now_ms: int,
+    on_measured: Callable[[], None] = lambda: None,
 ) -> list[Measured]:
-    """Every published figure, from what is stored."""
+    """Every published figure, from what is stored. events: size of the sample, by which tolerances widen."""
     kept_days = raw_days(client)
     found = []
     for check in published.checks:
+        on_measured()
         sql = published.sql(check, span, launches)
-        last = published.periods[check.period][0]
-        first_ms = int(datetime(last.year, last.month, last.day, tzinfo=UTC).timestamp() * 1000) + span.shift_ms
+        first = published.periods[check.period][0]
+        first_ms = int(datetime(first.year, first.month, first.day, tzinfo=UTC).timestamp() * 1000) + span.shift_ms
         if check.needs_raw and kept_days != FOR_EVER and first_ms < now_ms - kept_days * DAY_MS:
             found.append(judge(check, None, events, f"raw events are kept for {kept_days} days"))
             continue

@@ -1,4 +1,4 @@
-"""`demo-history.json` in a stack's data directory: which histories were loaded into it, so that none is loaded twice."""
+"""`demo-history.json` in a stack's data directory: which histories were loaded, so that none is loaded twice."""
 
 from __future__ import annotations
 

@@ -149,6 +149,9 @@ def _already_loaded(last: LoadedHistory) -> str:
 
 
 def _check(data_dir: Path, client: object, output_format: str) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
     from tokentide_deploy import demo_history, demo_state
     from tokentide_deploy.errors import DeployError
     from tokentide_producers.history.checks import Published
@@ -162,15 +165,20 @@ def _check(data_dir: Path, client: object, output_format: str) -> None:
     last = histories[-1]
     if last.state != "loaded":
         raise DeployError(_already_loaded(last))
-    span = Span(last.start_ms, last.end_ms, last.shift_ms)
-    found = demo_history.measure(
-        client,
-        Published(),
-        span,
-        Scenario(load_catalogue()).launches,
-        last.events,
-        time.time_ns() // 1_000_000,
-    )
+    published = Published()
+    with Progress(
+        TextColumn("{task.description:<14}"), BarColumn(), MofNCompleteColumn(), console=Console(stderr=True)
+    ) as progress:
+        measuring = progress.add_task("measuring", total=len(published.checks))
+        found = demo_history.measure(
+            client,
+            published,
+            Span(last.start_ms, last.end_ms, last.shift_ms),
+            Scenario(load_catalogue()).launches,
+            last.events,
+            time.time_ns() // 1_000_000,
+            on_measured=lambda: progress.advance(measuring),
+        )
     if output_format == "json":
         document = {"history": last.model_dump(mode="json"), "checks": [outcome.row() for outcome in found]}
         sys.stdout.write(json.dumps(document, indent=1) + "\n")
