@@ -1,7 +1,7 @@
 """Events per CPU-second of the stream's pure core: `PartitionState.apply` and `flush` on ready-made Arrow envelopes.
 
-    python -m tests.benchmarks.stream_core                     # envelopes of 500 and of 2,000 events; 1, 3 and all cubes
-    python -m tests.benchmarks.stream_core    --envelope 500 --cubes 3 --profile
+    python -m tests.benchmarks.stream_core # envelopes of 500 and of 2,000 events; 1, 3 and all cubes
+    python -m tests.benchmarks.stream_core --envelope 500 --cubes 3 --profile
 
 CPU seconds are of the whole process, all threads; making the envelopes is not measured. Prints JSON lines.
 """

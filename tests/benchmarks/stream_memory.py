@@ -1,6 +1,6 @@
 """Memory of a stream worker's state: sparse keys over many partitions, all shipped cubes and tiers.
 
-    python -m tests.benchmarks.stream_memory                    # 12 partitions, 1,000,000 events over two hours each
+    python -m tests.benchmarks.stream_memory # 12 partitions, 1,000,000 events over two hours each
 
 300 models x 15 categories x 60 providers x 200 countries x 2,000 apps x 5,000 tenants, skewed as traffic is. Prints
 JSON: rows and bytes by cube and tier, the largest checkpoint, and what the process grew by.

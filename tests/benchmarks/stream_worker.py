@@ -1,7 +1,7 @@
 """Events per CPU-second of a whole stage-1 worker process: Faust, its Kafka clients, counting, rows and checkpoints.
 
-    python -m tests.benchmarks.stream_worker                         # 10 million simulated events, 1, 3 and all cubes
-    python -m tests.benchmarks.stream_worker    --cubes 3 --events 20000000 --envelope 500
+    python -m tests.benchmarks.stream_worker # 10 million simulated events, 1, 3 and all cubes
+    python -m tests.benchmarks.stream_worker --cubes 3 --events 20000000 --envelope 500
 
 A topic on an embedded Kafka is filled with simulated traffic first; then a worker process counts it from the beginning,
 as after an outage. CPU seconds are of that process with all its threads, from its start to its end; "while counting"
