@@ -22,7 +22,7 @@ class IdentifierHasher:
     def __init__(self, key: str | bytes, *, cached: int = CACHED_IDENTIFIERS) -> None:
         secret = key.encode() if isinstance(key, str) else bytes(key)
         if not secret.strip():
-            raise ValueError("the hash key is empty: set TOKENTIDE_EMITTER_HASH_KEY to a secret that all gateways share")
+            raise ValueError("the hash key is empty: set TOKENTIDE_EMITTER_HASH_KEY to a secret all gateways share")
 
         @lru_cache(maxsize=cached)
         def digest(identifier: str) -> bytes:
