@@ -24,6 +24,7 @@ _HEAT_AUTHORS: Final = 12
 _HEAT_CATEGORIES: Final = 10
 _SUBCATEGORIES: Final = 5
 _BETWEEN: Final = " · "
+_NONE: Final = "(none)"
 
 
 def _c1(asker: Asker) -> Figure:
@@ -66,7 +67,7 @@ def _f20(asker: Asker) -> Figure:
 
 
 def _subcategories(asker: Asker, id_: str, first: int, last: int) -> Figure:
-    key = f"concat(category, '{_BETWEEN}', if(subcategory = '', '(none)', subcategory))"
+    key = f"concat(category, '{_BETWEEN}', if(subcategory = '', '{_NONE}', subcategory))"
     found = asker.rows(
         sql.raw_grouped(
             asker.period, {"root": "category", "name": key}, {"tokens": "sum(category_weight * total_tokens)"},
@@ -77,7 +78,9 @@ def _subcategories(asker: Asker, id_: str, first: int, last: int) -> Figure:
     totals: dict[str, float] = {}
     for root, _, tokens in found:
         totals[root] = totals.get(root, 0.0) + float(tokens)
-    roots = sorted(totals, key=lambda root: (-totals[root], root))[first:last]
+    # A category whose labels are never finer has nothing to split.
+    split = {root for root, name, _ in found if not name.endswith(f"{_BETWEEN}{_NONE}")}
+    roots = sorted(split, key=lambda root: (-totals[root], root))[first:last]
     bars: list[tuple[str, float]] = []
     hidden = Hidden()
     for root in roots:
@@ -96,10 +99,12 @@ def _subcategories(asker: Asker, id_: str, first: int, last: int) -> Figure:
         for root, bar in top.items()
         if bar
     )
-    which = "the three largest categories" if first == 0 else "the next three categories"
+    which = "the three largest split categories" if first == 0 else "the next split categories"
     empty = why_nothing(hidden, users, asker.policy)
-    if not found:
-        empty = raw_note(asker) if not asker.raw_span()[0] else empty
+    if not asker.raw_span()[0]:
+        empty = raw_note(asker)
+    elif not roots:
+        empty = "No request of these categories has a finer label."
     return Figure(
         id_, f"Subcategories of {which}", "bars",
         Definition("Tokens of the subcategory.", "All tokens of its category.", LABELLED), "share",
