@@ -24,9 +24,16 @@ _TICKS: Final = 5
 _TIME_TICKS: Final = 5
 
 
+_GREY: Final = (OTHERS, "Not in the catalogue", "Size unknown", "Other authors")
+_OWN: Final = {
+    "Proprietary": 0, "Open weights": 1, "Chinese open weights": 1, "Other open weights": 2,
+    "Large (70B and more)": 5, "Medium (15B to 70B)": 6, "Small (under 15B)": 8,
+}  # fmt: skip
+
+
 def colour(name: str, place: int) -> str:
-    """Class of a series: the rest is grey, whatever its place."""
-    return "cx" if name in (OTHERS, "Not in the catalogue", "Size unknown", "Other authors") else f"c{place % COLOURS}"
+    """Class of a series: the same for the same group in every chart where groups are fixed, and grey for the rest."""
+    return "cx" if name in _GREY else f"c{_OWN.get(name, place) % COLOURS}"
 
 
 def draw(figure: Figure) -> str:
