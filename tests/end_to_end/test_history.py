@@ -21,9 +21,9 @@ def test_the_published_numbers_come_back_through_the_whole_pipeline_and_nothing_
         before = stack.run("demo", "check", check=False)
         assert before.returncode == 1 and "run tokentide demo load" in before.stderr
 
+        folder = ("--data-dir", str(stack.data_dir))
         loaded = subprocess.run(
-            [*TOKENTIDE, "demo", "load", "--events", str(EVENTS), "--end", "study", "--format", "json"]
-            + ["--data-dir", str(stack.data_dir)],
+            [*TOKENTIDE, "demo", "load", "--events", str(EVENTS), "--end", "study", "--format", "json", *folder],
             capture_output=True,
             text=True,
             timeout=1_000,

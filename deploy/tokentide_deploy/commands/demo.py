@@ -36,7 +36,7 @@ def load_history(
         Literal["auto", "study", "now"],
         typer.Option(
             help="study: 2024-11-03 to 2025-11-30; now: shifted, so that it ends in this hour; auto: the study's dates "
-            "where the store keeps raw events that long, else now."
+            "where the store keeps raw events that long, else now; with --again where the last one lies."
         ),
     ] = "auto",
     again: Annotated[bool, typer.Option("--again", help="Load although a history is there: volumes add up.")] = False,
@@ -57,7 +57,7 @@ def load_history(
     from tokentide_deploy.stack_state import load_stack
     from tokentide_producers.history.scenario import Scenario
     from tokentide_producers.history.sending import send
-    from tokentide_producers.history.traffic import HistoryTraffic
+    from tokentide_producers.history.traffic import HistoryTraffic, Span
     from tokentide_producers.sender import EnvelopeSender
     from tokentide_producers.settings import SenderSettings
     from tokentide_schemas.catalogue import load_catalogue
@@ -70,7 +70,12 @@ def load_history(
     catalogue = load_catalogue()
     scenario = Scenario(catalogue)
     now_ms = time.time_ns() // 1_000_000
-    span = demo_history.choose_span(scenario, end, demo_history.raw_days(client), now_ms)
+    if state.histories and end == "auto":
+        # Two histories at different dates would mix where they overlap, and no table of either would hold.
+        last = state.histories[-1]
+        span = Span(last.start_ms, last.end_ms, last.shift_ms)
+    else:
+        span = demo_history.choose_span(scenario, end, demo_history.raw_days(client), now_ms)
     history = demo_state.LoadedHistory(
         events=events,
         seed=seed,
