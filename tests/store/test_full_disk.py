@@ -29,11 +29,18 @@ def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
         disk.unmount()
 
 
-def test_what_was_acknowledged_while_the_disk_filled_up_is_stored_once(
-    small_disk: SmallDisk, store_process: Any
-) -> None:
+@pytest.fixture
+def store_on_it(small_disk: SmallDisk, store_process: Any) -> Iterator[Any]:
     store = store_process(small_disk.folder.parent, "--memory-limit-bytes", str(2 << 30))
-    store.start()
+    try:
+        yield store.start()
+    finally:
+        small_disk.free()
+        store.stop()
+
+
+def test_what_was_acknowledged_while_the_disk_filled_up_is_stored_once(small_disk: SmallDisk, store_on_it: Any) -> None:
+    store = store_on_it
     columns = ", ".join(f"c{n} UInt64" for n in range(30))
     store.execute(
         f"CREATE TABLE tokentide.t (batch UInt64, {columns}) ENGINE = MergeTree ORDER BY batch "
@@ -89,7 +96,6 @@ def test_what_was_acknowledged_while_the_disk_filled_up_is_stored_once(
     stored = {int(line) for line in store.execute("SELECT DISTINCT batch FROM tokentide.t").split()}
     assert acknowledged - stored == set()
     assert "NOT_ENOUGH_SPACE" in refused
-    store.stop()
 
 
 def _wait(condition: Any, store: Any, timeout_s: float = 60.0) -> None:
