@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from tokentide_stream import checkpoint
 
@@ -26,14 +26,12 @@ _INDEX: Final = b"TTINDEX1"
 class Writes:
     """Records to write in this order, each group once the one before it is durable.
 
-    parts, head: keys and values. obsolete: keys to delete. slot_parts: what the slots hold afterwards.
+    parts, head: keys and values. obsolete: keys to delete.
     """
 
     parts: tuple[tuple[bytes, bytes], ...]
     head: tuple[bytes, bytes]
     obsolete: tuple[bytes, ...]
-    slot_parts: tuple[int, int]
-    slot: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ def plan(
     """
     if len(value) <= part_bytes:
         obsolete = [_part_key(key, s, n) for s in (0, 1) for n in range(slot_parts[s])]
-        return Writes((), (key, value), tuple(obsolete), (0, 0), slot)
+        return Writes((), (key, value), tuple(obsolete))
     slot = 1 - slot
     pieces = [value[start : start + part_bytes] for start in range(0, len(value), part_bytes)]
     if len(pieces) > MAX_PARTS:
@@ -71,14 +69,24 @@ def plan(
         "parts": len(pieces),
         "digest": _digest(value),
     }
-    counts = (len(pieces), slot_parts[1]) if slot == 0 else (slot_parts[0], len(pieces))
     return Writes(
         tuple((_part_key(key, slot, n), piece) for n, piece in enumerate(pieces)),
         (key, _INDEX + json.dumps(index).encode()),
         tuple(_part_key(key, slot, n) for n in range(len(pieces), slot_parts[slot])),
-        counts,
-        slot,
     )
+
+
+def held(table: Mapping[bytes, bytes], key: bytes) -> tuple[int, tuple[int, int]]:
+    """The arguments `slot` and `slot_parts` of `plan`, from what the changelog has under a key.
+
+    Read off each time, since a process may get back a partition with what it wrote before it lost it.
+    """
+    head = table.get(key, b"")
+    slot = int(_index(head)["slot"]) if head.startswith(_INDEX) else 0
+    first, second = (
+        sum(1 for name in table if _is_part(name) and name.startswith(b"%s/%d/" % (key, number))) for number in (0, 1)
+    )
+    return slot, (first, second)
 
 
 def furthest(table: Mapping[bytes, bytes], epoch: str) -> Found:
@@ -110,17 +118,22 @@ def furthest(table: Mapping[bytes, bytes], epoch: str) -> Found:
 def _peek(head: bytes) -> tuple[str, int]:
     if not head.startswith(_INDEX):
         return checkpoint.peek(head)
-    index = json.loads(head[len(_INDEX) :])
+    index = _index(head)
     return str(index["epoch"]), int(index["applied_offset"])
 
 
 def _whole(table: Mapping[bytes, bytes], key: bytes, head: bytes) -> bytes | None:
     if not head.startswith(_INDEX):
         return head
-    index = json.loads(head[len(_INDEX) :])
+    index = _index(head)
     pieces = [table.get(_part_key(key, index["slot"], n)) for n in range(index["parts"])]
     value = b"".join(piece for piece in pieces if piece is not None)
     return value if None not in pieces and _digest(value) == index["digest"] else None
+
+
+def _index(head: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(head[len(_INDEX) :])
+    return found
 
 
 def _part_key(key: bytes, slot: int, number: int) -> bytes:

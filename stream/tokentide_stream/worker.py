@@ -70,9 +70,6 @@ class _Partition:
     received: list[Any] = field(default_factory=list)
     unacknowledged: list[Any] = field(default_factory=list)
     stale_keys: list[bytes] = field(default_factory=list)
-    # Where the last checkpoint's parts are, and how many each of the two slots holds.
-    slot: int = 0
-    slot_parts: tuple[int, int] = (0, 0)
     newest_appended_ms: int = 0
     checkpointed_offset: int = -1
     progress_at: float = 0.0
@@ -249,13 +246,13 @@ class RollupWorker:
         self._checkpoint_took_s += max(0.0, self.clock() - began)
         offset = part.state.applied_offset
         key = b"%d/" % number + self.incarnation.encode()
+        slot, slot_parts = checkpoint_parts.held(self.outlet.checkpoints(number), key)
         writes = checkpoint_parts.plan(
-            key, value, slot=part.slot, slot_parts=part.slot_parts, part_bytes=checkpoint_parts.PART_BYTES
+            key, value, slot=slot, slot_parts=slot_parts, part_bytes=checkpoint_parts.PART_BYTES
         )
         for name, piece in writes.parts:
             await self.outlet.write_checkpoint(number, name, piece)
         await self.outlet.write_checkpoint(number, *writes.head)
-        part.slot, part.slot_parts = writes.slot, writes.slot_parts
         part.stale_keys += writes.obsolete
         part.checkpointed_offset = offset
         stale, part.stale_keys = part.stale_keys, []

@@ -6,7 +6,7 @@ import pytest
 from tests.stream.builders import T0_MS, event, new_state, record
 
 from tokentide_stream import checkpoint
-from tokentide_stream.checkpoint_parts import Writes, furthest, plan
+from tokentide_stream.checkpoint_parts import Writes, furthest, held, plan
 
 KEY = b"0/aa"
 
@@ -37,26 +37,27 @@ def test_a_small_checkpoint_is_one_record_and_a_large_one_comes_back_from_its_pa
 
 def test_every_prefix_of_the_writes_leaves_the_older_or_the_newer_checkpoint() -> None:
     table: dict[bytes, bytes] = {}
-    slot, counts = 0, (0, 0)
     last = None
     for offset in (0, 9, 4, 2, 30, 31):
         value = dumped(offset)
+        slot, counts = held(table, KEY)
         writes = plan(KEY, value, slot=slot, slot_parts=counts, part_bytes=700)
         steps = [*writes.parts, writes.head]
         for done in range(len(steps)):
             found = furthest(table | dict(steps[:done]), "e") if last is not None else None
             assert found is None or found.value == last
         put(table, writes)
-        slot, counts, last = writes.slot, writes.slot_parts, value
+        last = value
         assert furthest(table, "e").value == value
-        assert len(table) == 1 + sum(counts)
+        assert held(table, KEY)[0] == (1 - slot if writes.parts else 0)
+        assert len(table) == 1 + sum(held(table, KEY)[1])
 
 
 def test_parts_of_a_checkpoint_that_has_become_small_are_deleted() -> None:
     table: dict[bytes, bytes] = {}
-    first = plan(KEY, dumped(9), part_bytes=700)
-    put(table, first)
-    put(table, plan(KEY, dumped(1), slot=first.slot, slot_parts=first.slot_parts))
+    put(table, plan(KEY, dumped(9), part_bytes=700))
+    slot, counts = held(table, KEY)
+    put(table, plan(KEY, dumped(1), slot=slot, slot_parts=counts))
     assert list(table) == [KEY]
 
 

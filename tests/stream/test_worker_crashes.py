@@ -152,3 +152,28 @@ def test_recovery_takes_the_furthest_checkpoint_whatever_the_order_of_the_keys(f
         return cluster
 
     assert_equals_the_oracle(asyncio.run(live()).broker)
+
+
+@pytest.mark.parametrize("fuse", range(12))
+def test_a_partition_that_left_and_came_back_keeps_a_whole_checkpoint_at_any_moment(
+    fuse: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint_parts, "PART_BYTES", 900)
+
+    async def live() -> Cluster:
+        cluster = Cluster(World(0, (small_log(),)))
+        member = cluster.members[0]
+        # The same process: its keys are those of the checkpoint that it recovers.
+        for _ in range(2):
+            await cluster.step("read", 0, 0, 0)
+            await cluster.step("finish", 0, 0, 0)
+            member.worker.drop([0])
+        member.outlet.fuse, member.outlet.write_before_death = fuse, False
+        await cluster.step("read", 0, 0, 0)
+        await cluster.step("finish", 0, 0, 0)
+        assert cluster.broker.furthest_checkpoint(0) >= 1
+        cluster.replace(0, 0)
+        await cluster.complete()
+        return cluster
+
+    assert_equals_the_oracle(asyncio.run(live()).broker)
