@@ -32,8 +32,8 @@ class AlertKind(StrEnum):
     """What has happened, as far as the numbers say.
 
     Shares: launch (a new key takes share), substitution (one key's loss is another's gain), price_cut (share moves to a
-    key whose unit cost fell), outage (a key's share is gone), burst (a short rise), verbosity (tokens per request moved,
-    the request share did not), drift (slowly, over days). Volumes: spike, drop, silence, volume_drift. The rest:
+    key whose unit cost fell), outage (a key's share is gone), burst (a short rise), verbosity (tokens per request have
+    moved, the request share has not), drift (slowly, over days). Volumes: spike, drop, silence, volume_drift. The rest:
     error_rate, usage_missing_rate, latency, budget, price_change, new_model, late_rate.
     """
 
