@@ -13,14 +13,13 @@ from pathlib import Path
 from types import FrameType
 
 from tokentide_deploy import log_files
-from tokentide_deploy.board.access import is_loopback
 from tokentide_deploy.board.address import board_token, board_url
 from tokentide_deploy.commands.up_components import BoardListener, StackPlan, components, embedded_addresses
 from tokentide_deploy.component_status import StatusHistory, read_status
 from tokentide_deploy.data_dir import DataDir, DataDirLock
 from tokentide_deploy.embedded_kafka import BrokerSettings, prepare_broker
 from tokentide_deploy.errors import DeployError
-from tokentide_deploy.ports import HOST, check_free, plan_ports
+from tokentide_deploy.ports import HOST, check_free, is_loopback, plan_ports
 from tokentide_deploy.stack_display import HeadlessDisplay, PlainDisplay, StackDisplay, TerminalDisplay
 from tokentide_deploy.stack_state import (
     ClickHouseAccount,

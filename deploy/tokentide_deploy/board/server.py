@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
-import json
 import logging
 import os
-import signal
 import socket
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import uvicorn
 
-from tokentide_deploy.board.access import BoardAccess, is_loopback
+from tokentide_deploy.board.access import BoardAccess
 from tokentide_deploy.board.address import CLICKHOUSE_VARIABLE, TOKEN_VARIABLE, board_url
 from tokentide_deploy.board.app import build_app
 from tokentide_deploy.board.dashboards import COMMITTED_FOLDER, DashboardFolder
 from tokentide_deploy.board.service import BoardService
 from tokentide_deploy.board.store_client import StoreClient
 from tokentide_deploy.errors import DeployError, PortInUseError
+from tokentide_deploy.http_server import HttpServer, listen
+from tokentide_deploy.ports import is_loopback
 from tokentide_deploy.stack_state import ClickHouseAccount
+from tokentide_schemas.settings import write_json_atomically
 
 logger = logging.getLogger(__name__)
 READY_FILE_VARIABLE: Final = "TOKENTIDE_READY_FILE"
@@ -70,55 +70,21 @@ def serve(settings: BoardSettings, on_ready: Callable[[str], None] | None = None
 
         def ready() -> None:
             if settings.ready_file is not None:
-                _write_whole(settings.ready_file, {"pid": os.getpid(), "host": settings.host, "port": port})
+                write_json_atomically(settings.ready_file, {"pid": os.getpid(), "host": settings.host, "port": port})
             if on_ready is not None:
                 on_ready(url)
 
-        _Server(config, ready).run(sockets=[listener])
+        HttpServer(config, ready).run(sockets=[listener])
     return 0
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn that says when it is ready, and ends with a status where uvicorn would raise the signal again."""
-
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_ready = on_ready
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        loop = asyncio.get_running_loop()
-        numbers = (signal.SIGTERM, signal.SIGINT)
-        for number in numbers:
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        try:
-            yield
-        finally:
-            for number in numbers:
-                loop.remove_signal_handler(number)
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._on_ready()
-
-
 def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
+        return listen(host, port)
     except OSError as error:
-        listener.close()
         raise PortInUseError(
             f"The board cannot listen on {host}:{port}: {error.strerror}. Choose another port."
         ) from error
-    return listener
-
-
-def _write_whole(path: Path, content: Mapping[str, object]) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    partial.replace(path)
 
 
 def settings_from(arguments: Sequence[str], environment: Mapping[str, str]) -> BoardSettings:

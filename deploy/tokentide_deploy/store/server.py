@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
-import ipaddress
-import json
 import logging
 import os
-import signal
 import socket
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
 
+from tokentide_deploy.http_server import HttpServer, listen
+from tokentide_deploy.ports import is_loopback
 from tokentide_deploy.store.access import AccessPolicy, ReaderLimits
 from tokentide_deploy.store.app import StoreService, build_app
 from tokentide_deploy.store.engine import Engine
 from tokentide_deploy.store.engine_config import EngineSettings
 from tokentide_deploy.store.errors import StoreError
 from tokentide_deploy.store.lock import DirectoryLock, DirectoryTakenError
+from tokentide_schemas.settings import write_json_atomically
 
 logger = logging.getLogger(__name__)
 EXIT_USAGE = 2
@@ -53,16 +52,7 @@ class StoreSettings:
 
     @property
     def is_loopback(self) -> bool:
-        return _is_loopback(self.host)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+        return is_loopback(self.host)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -115,7 +105,7 @@ def settings_from(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     ]  # fmt: skip
     if not 0 <= options.port <= 65535:
         problems.append("--port must be between 0 and 65535")
-    if not _is_loopback(options.host):
+    if not is_loopback(options.host):
         problems += [
             f"{variable} must be set, because --host {options.host} is not loopback"
             for variable in (WRITER_PASSWORD_VARIABLE, READER_PASSWORD_VARIABLE)
@@ -141,47 +131,6 @@ def settings_from(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     )
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn with a ready file, and an orderly exit status where uvicorn would raise the signal again."""
-
-    def __init__(self, config: uvicorn.Config, ready_file: Path | None, ready: Mapping[str, object]) -> None:
-        super().__init__(config)
-        self._ready_file = ready_file
-        self._ready = ready
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        logger.info("serving on %s:%s", self._ready["host"], self._ready["port"])
-        if self._ready_file is not None:
-            # Written whole, then renamed: whoever waits for the file never reads half of it.
-            partial = self._ready_file.with_name(self._ready_file.name + ".partial")
-            partial.write_text(json.dumps(self._ready) + "\n", encoding="utf-8")
-            partial.replace(self._ready_file)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
 def serve(settings: StoreSettings) -> int:
     """Runs the store until SIGTERM or SIGINT; returns the exit status."""
     try:
@@ -193,7 +142,7 @@ def serve(settings: StoreSettings) -> int:
         if settings.ready_file is not None:
             settings.ready_file.unlink(missing_ok=True)
         try:
-            listener = _listen(settings.host, settings.port)
+            listener = listen(settings.host, settings.port)
         except OSError as error:
             logger.error(
                 "cannot listen on %s:%s: %s; choose another --port", settings.host, settings.port, error.strerror
@@ -240,8 +189,13 @@ def _run(settings: StoreSettings, service: StoreService, listener: socket.socket
         "port": listener.getsockname()[1],
         "version": service.engine.identity.version,
     }
-    server = _Server(config, settings.ready_file, ready)
-    server.run(sockets=[listener])
+
+    def on_ready() -> None:
+        logger.info("serving on %s:%s", ready["host"], ready["port"])
+        if settings.ready_file is not None:
+            write_json_atomically(settings.ready_file, ready)
+
+    HttpServer(config, on_ready).run(sockets=[listener])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -42,9 +42,14 @@ def _shipped(problems: list[Problem]) -> Layer:
     return layer
 
 
+def user_files(path: Path) -> list[Path]:
+    """The files that a path of the settings stands for: itself, or the folder's `*.yaml`, by name."""
+    return sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+
+
 def _of_user(path: Path, problems: list[Problem]) -> Layer:
     layer = Layer()
-    files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+    files = user_files(path)
     for file in files:
         try:
             text = file.read_text(encoding="utf-8")

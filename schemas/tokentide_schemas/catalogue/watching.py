@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tokentide_schemas.catalogue.catalogue import Catalogue
-from tokentide_schemas.catalogue.loading import load_catalogue
+from tokentide_schemas.catalogue.loading import load_catalogue, user_files
 from tokentide_schemas.catalogue.problems import CatalogueError
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class CatalogueFiles:
     def _look(self) -> _Seen:
         found = []
         for path in self._paths:
-            for file in sorted(path.glob("*.yaml")) if path.is_dir() else [path]:
+            for file in user_files(path):
                 try:
                     status = file.stat()
                 except FileNotFoundError:
