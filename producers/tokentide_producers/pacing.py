@@ -40,6 +40,14 @@ class Pacer:
         self.skipped_events = 0
         self._max_behind_s = max_behind_s
 
+    def behind_s(self, now_s: float) -> float:
+        """Seconds between the next event's due time and now; negative when it is still to come."""
+        return now_s - self.next_s
+
+    def limit_behind(self, max_behind_s: float) -> None:
+        """From now on make up for no more than this."""
+        self._max_behind_s = max_behind_s
+
     def advance(self, events: int, now_s: float) -> float:
         """Plan the next events; gives the instant from which they are due, and moves on by their span."""
         behind_s = now_s - self.next_s

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -45,6 +46,17 @@ _GATEWAY_REGION: Final = EVENT_SCHEMA.get_field_index("gateway_region")
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Mix:
+    """What the traffic is like for some time, by cell. request_shares: any sum. failing: every request ends with a
+    provider's error. price_factors: of the catalogue's price; where it is not 1 the gateway reports the cost."""
+
+    request_shares: Floats
+    failing: Mask | None = None
+    price_factors: Floats | None = None
 
 
 class TrafficModel:
@@ -75,6 +87,8 @@ class TrafficModel:
         self._users, self._keys = _hashes(fixed, 32_000), _hashes(fixed, requests["tenants"])
         self._sessions = _hashes(fixed, 8 * 32_000)
         self._results = _results(requests)
+        self._failing: Mask | None = None
+        self._reported_price = np.zeros(len(self.cells), np.bool_)
 
     def _of_cells(self, fixed: np.random.Generator) -> None:
         """What follows from a row's cell, as arrays to take from."""
@@ -92,16 +106,26 @@ class TrafficModel:
         self._tool_call = thresholds([by_category(requests["tool_call"], cell.category) for cell in cells])
         speed = {model: fixed.lognormal(0, 0.4) for model in sorted({cell.model.id for cell in cells})}
         self._slowness = np.array([speed[cell.model.id] for cell in cells], np.float32)
-        self._rates, self._tier_from = _price_tables(cells)
+        self._list_rates, self._tier_from = _price_tables(cells)
+        self._rates = self._list_rates
         self._request_fees = np.array([cell.price.per_request_nanousd if cell.price else 0 for cell in cells])
         self._tool_call_fees = np.array([cell.price.per_tool_call_nanousd if cell.price else 0 for cell in cells])
-        self._priced = np.array([cell.price is not None for cell in cells])
+        self._priced: Mask = np.array([cell.price is not None for cell in cells])
         self._subcategory_names, self._subcategory_tables = _subcategories(
             self.table["subcategories"], [cell.category for cell in cells]
         )
         self._subcategory_row = np.array(
             [self._subcategory_tables[0].get(cell.category, 0) for cell in cells], np.int16
         )
+
+    def use(self, mix: Mix) -> None:
+        """Draw by another mix from now on. Its arrays are in the order of `cells`."""
+        self._cell_table = code_table(mix.request_shares, WIDE_PLACES)
+        self._failing = mix.failing
+        factors = mix.price_factors if mix.price_factors is not None else np.ones(len(self.cells))
+        by_tier = np.repeat(factors, self._tier_from.shape[1])
+        self._rates = [np.round(bucket * by_tier).astype(np.int64) for bucket in self._list_rates]
+        self._reported_price = self._priced & (factors != 1)
 
     def generate(
         self, n: int, rng: np.random.Generator, start_ms: int, span_ms: int, gateway: str, ids: EventIds
@@ -113,6 +137,8 @@ class TrafficModel:
         draw = Randoms(rng, n)
         cell = self._cell_table[draw.wide_places()]
         kind = self._results.table[draw.places()]
+        if self._failing is not None:
+            kind = np.where(self._failing[cell], self._results.provider_error, kind)
         reported = self._results.reported[kind]
         cancelled = self._results.cancelled[kind]
         failed = self._results.failed[kind]
@@ -122,6 +148,7 @@ class TrafficModel:
         columns: dict[str, Any] = {f"{name}_tokens": column for name, column in tokens.items()}
         columns |= self._who(draw) | self._speeds(draw, cell, tokens, failed)
         priced = self._priced[cell] & reported
+        computed = priced & ~self._reported_price[cell]
         tool_calls = np.where(called, 1 + (cell & 1), 0)
         unlabelled = draw.below(float(self.table["requests"]["unlabelled"]))
         times = start_ms + (np.arange(n, dtype=np.int64) * span_ms) // max(n, 1)
@@ -142,8 +169,8 @@ class TrafficModel:
             "category_source": Labels(("none", "gateway")).take((~unlabelled).astype(np.int16)),
             "usage_reported": reported,
             "cost_nanousd": pa.array(self._cost(cell, tokens, tool_calls), pa.int64(), mask=~priced),
-            "cost_source": Labels(("unknown", "computed")).take(priced.astype(np.int16)),
-            "price_version": self._price_version.take(np.where(priced, cell, -1), offset=1),
+            "cost_source": Labels(("unknown", "reported", "computed")).take(priced.astype(np.int16) + computed),
+            "price_version": self._price_version.take(np.where(computed, cell, -1), offset=1),
             "is_byok": draw.below(float(self.table["requests"]["byok"])),
             "outcome": self._results.outcomes.take(kind),
             "error_type": self._results.error_types.take(kind),
@@ -238,6 +265,7 @@ class _Results:
         self.reported = np.array([kind[5] for kind in kinds])
         self.cancelled = np.array([kind[1] == "cancelled" for kind in kinds])
         self.failed = np.array([kind[1] == "error" for kind in kinds])
+        self.provider_error = next(place for place, kind in enumerate(kinds) if kind[2] == "provider_error")
 
 
 def _results(requests: Mapping[str, Any]) -> _Results:
