@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from tokentide_producers.acknowledgements import Acknowledgements
 from tokentide_producers.event_columns import slices, tokens_in
 from tokentide_producers.event_ids import EventIds
 from tokentide_producers.replay_mapping import BadRow, Ints, Labels, TraceColumns, TraceRows, read_rows, to_events
@@ -188,35 +189,23 @@ class _Run:
     ) -> None:
         self._sender = sender
         self._is_paced = schedule.speed is not None
-        self._timeout_s = timeout_s
-        self._on_acknowledged = on_acknowledged
-        self._seen = 0
-        self._seen_at_s = time.monotonic()
+        self._watch = Acknowledgements(sender, timeout_s, on_acknowledged)
         self.has_given_up = False
 
     def submit(self, value: bytes, events: int, tokens: int, due_ms: int) -> None:
         """Send when it is due and there is room; nothing more once acknowledgements have stopped to come."""
         while self._is_paced and (left_ms := due_ms - time.time_ns() // 1_000_000) > 0:
-            self._serve(min(max(left_ms / 1000, 0.001), _WAIT_S))
+            self._watch.serve(min(max(left_ms / 1000, 0.001), _WAIT_S))
         while self._sender.outstanding_bytes > MAX_OUTSTANDING_BYTES:
-            if not self._serve(_WAIT_S):
+            if not self._watch.serve(_WAIT_S):
                 self.has_given_up = True
                 return
         self._sender.submit(value, events, tokens=tokens)
-        self._serve(0.0)
+        self._watch.serve(0.0)
 
     def finish(self) -> None:
-        while self._sender.outstanding_envelopes and self._serve(_WAIT_S):
+        while self._sender.outstanding_envelopes and self._watch.serve(_WAIT_S):
             pass
-
-    def _serve(self, wait_s: float) -> bool:
-        """One turn; False when something is outstanding and nothing was acknowledged for the timeout."""
-        self._sender.service(wait_s)
-        acknowledged = self._sender.stats().acknowledged_events
-        if acknowledged > self._seen or not self._sender.outstanding_envelopes:
-            self._on_acknowledged(acknowledged - self._seen)
-            self._seen, self._seen_at_s = acknowledged, time.monotonic()
-        return time.monotonic() - self._seen_at_s < self._timeout_s
 
 
 def _rows(trace: TraceFile) -> Iterator[tuple[TraceRows, list[BadRow]]]:

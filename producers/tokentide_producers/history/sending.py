@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 import pyarrow as pa
 
+from tokentide_producers.acknowledgements import Acknowledgements
 from tokentide_producers.event_columns import slices, tokens_in
 from tokentide_producers.sender import EnvelopeSender
 from tokentide_schemas.envelope import encode_arrow
@@ -36,7 +36,7 @@ def send(
 ) -> Sent:
     """Send blocks that ascend in time; gives up when nothing is acknowledged for `timeout_s`. Closes the sender."""
     generated = 0
-    watch = _Acknowledgements(sender, timeout_s, on_acknowledged)
+    watch = Acknowledgements(sender, timeout_s, on_acknowledged)
     for block in blocks:
         generated += block.num_rows
         for piece in slices(block, ENVELOPE_EVENTS):
@@ -51,23 +51,3 @@ def send(
     sender.close(0.0)
     stats = sender.stats()
     return Sent(generated, stats.acknowledged_events, stats.last_error)
-
-
-class _Acknowledgements:
-    """Serves the sender and watches that acknowledgements come."""
-
-    def __init__(self, sender: EnvelopeSender, timeout_s: float, on_acknowledged: Callable[[int], None]) -> None:
-        self._sender = sender
-        self._timeout_s = timeout_s
-        self._on_acknowledged = on_acknowledged
-        self._seen = 0
-        self._seen_at_s = time.monotonic()
-
-    def serve(self, wait_s: float) -> bool:
-        """One turn; False when something is outstanding and nothing was acknowledged for the timeout."""
-        self._sender.service(wait_s)
-        acknowledged = self._sender.stats().acknowledged_events
-        if acknowledged > self._seen or not self._sender.outstanding_envelopes:
-            self._on_acknowledged(acknowledged - self._seen)
-            self._seen, self._seen_at_s = acknowledged, time.monotonic()
-        return time.monotonic() - self._seen_at_s < self._timeout_s
