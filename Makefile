@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+# What happens in make demo: launch, outage or price-cut; nothing when empty.
+SCENARIO ?=
+
 # What make chaos does; SEED repeats a run.
 FAULTS ?= 500
 EVENTS ?= 2000000
@@ -23,8 +26,8 @@ $(STAMP): requirements-dev.lock requirements-bootstrap.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: $(STAMP) ## start everything with simulated gateways (Ctrl-C stops it)
-	@$(BIN)/tokentide up --demo
+demo: $(STAMP) ## start everything with simulated gateways (Ctrl-C stops it); SCENARIO=launch for an alert
+	@$(BIN)/tokentide up --demo $(if $(SCENARIO),--scenario $(SCENARIO))
 
 test: check unit ## everything that CI runs: lint, types, layers, generated files, all tests
 

@@ -23,10 +23,11 @@ class ComponentStatus(BaseModel):
     stored_tokens_total: int | None = None
     lag_records: int | None = None
     lag_s: float | None = None
+    scenario: str = ""
 
 
 class StackStatus(BaseModel):
-    """The stack's figures. None is unknown, which is not zero."""
+    """The stack's figures. None is unknown, which is not zero. scenario: what the demo's traffic is about to do."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -35,6 +36,7 @@ class StackStatus(BaseModel):
     stored_events_total: int | None
     lag_records: int | None
     lag_s: float | None
+    scenario: str = ""
 
 
 def read_status(path: Path) -> ComponentStatus | None:
@@ -67,6 +69,7 @@ class StatusHistory:
             stored_events_total=sink.stored_events_total if sink else None,
             lag_records=max((one.lag_records for one in fresh if one.lag_records is not None), default=None),
             lag_s=max((one.lag_s for one in fresh if one.lag_s is not None), default=None),
+            scenario=next((one.scenario for one in fresh if one.scenario), ""),
         )
 
     def _remember(self, sink: ComponentStatus | None, now_ms: int) -> None:

@@ -42,6 +42,7 @@ class StackOptions:
 
     data_dir: Path
     simulated_events_per_s: float | None = None
+    scenario: str | None = None
     headless: bool = False
     port_base: int = 0
     kafka: str | None = None
@@ -137,7 +138,14 @@ def _plan(options: StackOptions, data_dir: DataDir) -> StackPlan:
     )
     listener = BoardListener(options.board_host, ports.board, token)
     return StackPlan(
-        data_dir, addresses, broker, passwords, options.partitions, options.simulated_events_per_s, listener
+        data_dir,
+        addresses,
+        broker,
+        passwords,
+        options.partitions,
+        options.simulated_events_per_s,
+        listener,
+        options.scenario,
     )
 
 

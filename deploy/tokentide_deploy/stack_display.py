@@ -54,6 +54,7 @@ class PlainDisplay(StackDisplay):
         self._output = output
         self._show_status = show_status
         self._next_status_s = 0.0
+        self._scenario = ""
 
     def changed(self, name: str, supervisor: Supervisor) -> None:
         component = supervisor.components.get(name)
@@ -69,6 +70,9 @@ class PlainDisplay(StackDisplay):
             self._line(line)
 
     def running(self, status: StackStatus, supervisor: Supervisor, uptime_s: float) -> None:
+        if status.scenario not in ("", self._scenario):
+            self._scenario = status.scenario
+            self._line(status.scenario)
         now_s = time.monotonic()
         if self._show_status and now_s >= self._next_status_s:
             self._next_status_s = now_s + _PLAIN_STATUS_INTERVAL_S
@@ -103,6 +107,7 @@ class TerminalDisplay(StackDisplay):
         self._console = console or Console()
         self._live: Live | None = None
         self._names: Sequence[str] = ()
+        self._scenario = ""
 
     def starting(self, names: Sequence[str], supervisor: Supervisor) -> None:
         self._names = names
@@ -127,6 +132,9 @@ class TerminalDisplay(StackDisplay):
         self._live.start()
 
     def running(self, status: StackStatus, supervisor: Supervisor, uptime_s: float) -> None:
+        if status.scenario not in ("", self._scenario):
+            self._scenario = status.scenario
+            self._console.print(Text(status.scenario, style="bold"), soft_wrap=True)
         if self._live is not None:
             self._live.update(running_panel(status, supervisor.components.values(), uptime_s))
 

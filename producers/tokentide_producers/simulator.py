@@ -219,6 +219,7 @@ def report(sender: EnvelopeSender, simulation: Simulation | None) -> dict[str, A
     return {
         "component": "simulator",
         "updated_at": _now(),
+        "updated_at_ms": time.time_ns() // 1_000_000,
         "sent_events": simulation.sent_events if simulation else 0,
         "sent_tokens": simulation.sent_tokens if simulation else 0,
         "skipped_events": simulation.pacer.skipped_events if simulation else 0,

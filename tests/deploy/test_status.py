@@ -1,12 +1,15 @@
 """What the status panel shows, from the status files' content."""
 
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
+from typing import ClassVar
 
 from rich.console import Console
 
 from tokentide_deploy.component import ComponentSpec, ComponentState
 from tokentide_deploy.component_status import ComponentStatus, StackStatus, StatusHistory, read_status
+from tokentide_deploy.stack_display import PlainDisplay
 from tokentide_deploy.status_view import running_panel, short_number, status_line
 from tokentide_deploy.supervisor import Component
 
@@ -109,3 +112,18 @@ def test_the_panel_fits_80_columns_and_marks_restarts(tmp_path: Path) -> None:
         "0:01:01",
     ):
         assert part in text
+
+
+class _NothingDown:
+    components: ClassVar[dict[str, object]] = {}
+    failed = ()
+
+
+def test_what_the_demo_is_about_to_do_is_said_once() -> None:
+    text = "scenario: launch begins at 22:14:00 UTC: expect an alert by 22:17"
+    now = StatusHistory().combine([status("simulator").model_copy(update={"scenario": text})], NOW)
+    output = StringIO()
+    display = PlainDisplay(output, show_status=False)
+    for _ in range(3):
+        display.running(now, _NothingDown(), 1.0)  # type: ignore[arg-type]
+    assert output.getvalue() == f"{text}\n"

@@ -40,6 +40,7 @@ class StackPlan:
     partitions: int
     simulated_events_per_s: float | None
     board: BoardListener
+    scenario: str | None = None
 
 
 def components(plan: StackPlan) -> list[ComponentSpec | StepSpec]:
@@ -60,8 +61,10 @@ def components(plan: StackPlan) -> list[ComponentSpec | StepSpec]:
         _board(plan),
     ]
     if plan.simulated_events_per_s is not None:
-        rate = f"{plan.simulated_events_per_s:g}"
-        parts.append(_module(plan, "simulator", "tokentide_producers.simulator", "--rate", rate))
+        arguments = ["--rate", f"{plan.simulated_events_per_s:g}"]
+        if plan.scenario is not None:
+            arguments += ["--scenario", plan.scenario]
+        parts.append(_module(plan, "simulator", "tokentide_producers.simulator", *arguments))
     return parts
 
 
