@@ -16,7 +16,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 HEADER_KIND: Final = "tokentide-kind"
 KIND_CHANGE: Final = b"alert"
-"""Header value of a record with an `AlertChange`; the topic has other kinds for the engine's own progress."""
+"""Header value of a record with an `AlertChange`."""
+KIND_PROGRESS: Final = b"progress"
+"""Header value of a record with the engine's `EngineProgress`, which readers of alerts pass over."""
 _NAMESPACE: Final = uuid.UUID("6f0c1f0e-8c55-5c0a-9b53-5d0f2d1c7b1e")
 
 
@@ -115,6 +117,15 @@ class AlertChange(BaseModel):
     runbook_url: str = ""
     is_silenced: bool = False
     silenced_by: str = ""
+
+
+class EngineProgress(BaseModel):
+    """Every change that windows up to `evaluated_until` (their end, event time) give is in the topic before this."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    evaluated_until: AwareDatetime
+    emitted_at: AwareDatetime
 
 
 def alert_id(rule: str, scope: str, dimension: str, kind: str, key: str, started_at: dt.datetime) -> uuid.UUID:

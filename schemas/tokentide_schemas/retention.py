@@ -10,6 +10,7 @@ from typing import Final, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tokentide_schemas.alert_tables import ALERT_CHANGES_TABLE
 from tokentide_schemas.cubes import HOUR_S, Cube, stored_cubes
 from tokentide_schemas.identity import IDENTITY_HORIZON_MS
 from tokentide_schemas.share_tables import SHARES_FINAL_TABLE
@@ -29,6 +30,7 @@ class RetentionSettings(BaseSettings):
     ledger_days: int = Field(90, ge=0, le=36_500, description="What became of each record of the usage topic.")
     dead_letters_days: int = Field(90, ge=0, le=36_500, description="Refused events, as metadata.")
     user_months_days: int = Field(760, ge=0, le=36_500, description="Which hashed user used which model, by month.")
+    alerts_days: int = Field(760, ge=0, le=36_500, description="Alerts and their changes of state.")
     samples_days: int = Field(14, ge=0, le=36_500, description="Lag samples of the pipeline.")
 
     @model_validator(mode="after")
@@ -85,6 +87,7 @@ def tiers(settings: RetentionSettings, cubes: Iterable[Cube]) -> list[Tier]:
         Tier("ingest_ledger", "appended_at", settings.ledger_days, _DAYS_PER_MONTH),
         Tier("dead_letters", "appended_at", settings.dead_letters_days, _DAYS_PER_MONTH),
         Tier("user_months", "month", settings.user_months_days, _DAYS_PER_MONTH),
+        Tier(ALERT_CHANGES_TABLE, "started_at", settings.alerts_days, _DAYS_PER_MONTH),
         Tier("pipeline_samples", "sampled_at", settings.samples_days, 1),
     ]
     for cube in stored_cubes(cubes):

@@ -1,4 +1,4 @@
-"""The rollup sink: partial sums, progress reports and shares from Kafka into ClickHouse.
+"""The rollup sink: partial sums, progress reports, shares and alerts from Kafka into ClickHouse.
 
 Rows are absolute and versioned, so repeating any of them is harmless: insert, then commit, is enough.
 """
@@ -19,6 +19,8 @@ from confluent_kafka import KafkaException, Message, TopicPartition
 from pydantic import ValidationError
 
 from tokentide_schemas import topics
+from tokentide_schemas.alert_tables import ALERT_CHANGES_TABLE, alert_rows
+from tokentide_schemas.alerts import KIND_CHANGE, AlertChange
 from tokentide_schemas.crash_points import reach
 from tokentide_schemas.cube_file import load_cubes
 from tokentide_schemas.cubes import Cube, stored_cubes
@@ -96,7 +98,12 @@ class RollupsSink:
         self._coverage: dict[tuple[str, str, str, int], int] = {}
         self._clock = clock
         self._member = GroupMember(
-            settings, GROUP_ROLLUPS, [topics.ROLLUPS, topics.SHARES], stop, self._on_assign, self._on_revoke
+            settings,
+            GROUP_ROLLUPS,
+            [topics.ROLLUPS, topics.SHARES, topics.ALERTS],
+            stop,
+            self._on_assign,
+            self._on_revoke,
         )
         self._tables: dict[str, list[pa.Table]] = defaultdict(list)
         self._progress: dict[tuple[str, str, int], Progress] = {}
@@ -183,6 +190,8 @@ class RollupsSink:
         try:
             if topic == topics.SHARES:
                 self._take_shares(decode_shares(record.headers, record.value or b""))
+            elif topic == topics.ALERTS:
+                self._take_alert(kind, record.value or b"")
             elif kind == KIND_PARTIALS:
                 cube, table = decode_partials(self._cubes, record.headers, record.value or b"")
                 self._tables[cube.partials_table].append(table)
@@ -195,6 +204,11 @@ class RollupsSink:
         except (RollupRecordError, ShareRecordError, ValidationError) as problem:
             self.refused_records += 1
             log.error("%s[%d]@%d cannot be stored: %s", topic, record.partition, record.offset, problem)
+
+    def _take_alert(self, kind: bytes | None, value: bytes) -> None:
+        if kind == KIND_CHANGE:
+            self._tables[ALERT_CHANGES_TABLE].append(alert_rows([AlertChange.model_validate_json(value)]))
+            self._rows += 1
 
     def _take_shares(self, rows: pa.Table) -> None:
         is_final = rows.column("is_final")

@@ -198,8 +198,8 @@ class LatencyRule(_KeyedRule):
 
 
 class BudgetRule(Rule):
-    """Tells when a budget of the section `budgets` is used up to `warn_ratio`, is exceeded, or will be at the end of its
-    period, by the forecast."""
+    """Tells when a budget of the section `budgets` is used up to `warn_ratio`, is exceeded, or will be by the end of
+    its period (the forecast)."""
 
     kind: Literal["budget"] = "budget"
     warn_ratio: Annotated[float, Field(gt=0, le=1)] = 0.8

@@ -1825,3 +1825,68 @@ WHERE horizon_s = 3600 AND (window_start, version) IN (
     SELECT window_start, max(version) FROM shares_final WHERE horizon_s = 3600 GROUP BY window_start
 )
 ;
+CREATE TABLE IF NOT EXISTS alert_changes
+(
+    alert_id UUID CODEC(ZSTD(1)),
+    state LowCardinality(String) CODEC(ZSTD(1)),
+    rule LowCardinality(String) CODEC(ZSTD(1)),
+    kind LowCardinality(String) CODEC(ZSTD(1)),
+    severity LowCardinality(String) CODEC(ZSTD(1)),
+    measure LowCardinality(String) CODEC(ZSTD(1)),
+    dimension LowCardinality(String) CODEC(ZSTD(1)),
+    scope LowCardinality(String) CODEC(ZSTD(1)),
+    keys Array(String) CODEC(ZSTD(1)),
+    direction LowCardinality(String) CODEC(ZSTD(1)),
+    value Nullable(Float64) CODEC(ZSTD(1)),
+    reference Nullable(Float64) CODEC(ZSTD(1)),
+    change Nullable(Float64) CODEC(ZSTD(1)),
+    unit LowCardinality(String) CODEC(ZSTD(1)),
+    window_s UInt32 CODEC(ZSTD(1)),
+    started_at DateTime64(3, 'UTC') CODEC(ZSTD(1)),
+    detected_at DateTime64(3, 'UTC') CODEC(ZSTD(1)),
+    changed_at DateTime64(3, 'UTC') CODEC(ZSTD(1)),
+    emitted_at DateTime64(3, 'UTC') CODEC(ZSTD(1)),
+    summary String CODEC(ZSTD(1)),
+    contributions Array(Tuple(key String, before Float64, after Float64, change_pp Nullable(Float64), mix_change Nullable(Float64), volume_change Nullable(Float64))) CODEC(ZSTD(1)),
+    labels Map(String, String) CODEC(ZSTD(1)),
+    runbook_url String CODEC(ZSTD(1)),
+    is_silenced Bool CODEC(ZSTD(1)),
+    silenced_by String CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMM(started_at)
+ORDER BY (alert_id, state)
+;
+CREATE OR REPLACE VIEW alerts AS
+SELECT
+    alert_id,
+    argMax(c.state, transform(c.state, ['pending', 'firing', 'resolved'], [1, 2, 3], 0)) AS state,
+    if(countIf(c.state = 'pending') = 0, NULL, minIf(c.changed_at, c.state = 'pending')) AS pending_at,
+    if(countIf(c.state = 'firing') = 0, NULL, minIf(c.changed_at, c.state = 'firing')) AS firing_at,
+    if(countIf(c.state = 'resolved') = 0, NULL, minIf(c.changed_at, c.state = 'resolved')) AS resolved_at,
+    argMax(c.rule, transform(c.state, ['pending', 'firing', 'resolved'], [1, 2, 3], 0)) AS rule,
+    argMax(c.kind, transform(c.state, ['pending', 'firing', 'resolved'], [1, 2, 3], 0)) AS kind,
+    argMax(c.severity, transform(c.state, ['pending', 'firing', 'resolved'], [1, 2, 3], 0)) AS severity,
+    argMax(c.measure, transform(c.state, ['pending', 'firing', 'resolved'], [1, 2, 3], 0)) AS measure,
+    argMax(c.dimension, transform(c.state, ['pending', 'firing', 'resolved'], [1, 2, 3], 0)) AS dimension,
+    argMax(c.scope, transform(c.state, ['pending', 'firing', 'resolved'], [1, 2, 3], 0)) AS scope,
+    argMax(c.keys, transform(c.state, ['pending', 'firing', 'resolved'], [1, 2, 3], 0)) AS keys,
+    argMax(c.direction, transform(c.state, ['pending', 'firing', 'resolved'], [1, 2, 3], 0)) AS direction,
+    argMax(c.unit, transform(c.state, ['pending', 'firing', 'resolved'], [1, 2, 3], 0)) AS unit,
+    argMax(c.window_s, transform(c.state, ['pending', 'firing', 'resolved'], [1, 2, 3], 0)) AS window_s,
+    argMax(c.started_at, transform(c.state, ['pending', 'firing', 'resolved'], [1, 2, 3], 0)) AS started_at,
+    argMax(c.detected_at, transform(c.state, ['pending', 'firing', 'resolved'], [1, 2, 3], 0)) AS detected_at,
+    argMax(c.emitted_at, transform(c.state, ['pending', 'firing', 'resolved'], [1, 2, 3], 0)) AS emitted_at,
+    argMax(c.summary, transform(c.state, ['pending', 'firing', 'resolved'], [1, 2, 3], 0)) AS summary,
+    argMax(c.contributions, transform(c.state, ['pending', 'firing', 'resolved'], [1, 2, 3], 0)) AS contributions,
+    argMax(c.labels, transform(c.state, ['pending', 'firing', 'resolved'], [1, 2, 3], 0)) AS labels,
+    argMax(c.runbook_url, transform(c.state, ['pending', 'firing', 'resolved'], [1, 2, 3], 0)) AS runbook_url,
+    argMax(c.silenced_by, transform(c.state, ['pending', 'firing', 'resolved'], [1, 2, 3], 0)) AS silenced_by,
+    tupleElement(argMax(tuple(c.value), transform(c.state, ['pending', 'firing', 'resolved'], [1, 2, 3], 0)), 1) AS value,
+    tupleElement(argMax(tuple(c.reference), transform(c.state, ['pending', 'firing', 'resolved'], [1, 2, 3], 0)), 1) AS reference,
+    tupleElement(argMax(tuple(c.change), transform(c.state, ['pending', 'firing', 'resolved'], [1, 2, 3], 0)), 1) AS change,
+    max(c.is_silenced) AS is_silenced
+FROM alert_changes AS c FINAL
+GROUP BY c.alert_id
+SETTINGS prefer_column_name_to_alias = 1
+;
