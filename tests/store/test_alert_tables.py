@@ -1,4 +1,4 @@
-"""The alerts topic's records in ClickHouse: each change once, and one row for each alert as its newest state says it."""
+"""The alerts topic in ClickHouse: each change once, and one row for each alert as its newest state says it."""
 
 from __future__ import annotations
 

@@ -198,11 +198,9 @@ class LatencyRule(_KeyedRule):
 
 
 class BudgetRule(Rule):
-    """Tells when a budget of the section `budgets` is used up to `warn_ratio`, is exceeded, or will be by the end of
-    its period (the forecast)."""
+    """Tells when a budget of the section `budgets` is exceeded, or will be by the month's end (the forecast)."""
 
     kind: Literal["budget"] = "budget"
-    warn_ratio: Annotated[float, Field(gt=0, le=1)] = 0.8
     forecast: bool = True
 
 
@@ -224,7 +222,7 @@ class NewModelRule(Rule):
 
 
 class LateRateRule(Rule):
-    """Events that came after their window's close, per event, over `min_rate`."""
+    """Events that came after their window's close, per event, over `min_rate`. Seen a quarter of an hour later."""
 
     kind: Literal["late_rate"] = "late_rate"
     min_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
