@@ -50,4 +50,4 @@ def closed_until_ms(
     if newest is None:
         return None
     # An event from the future must not close windows that are still filling.
-    return min(min(holding), now_ms) if holding else max(min(newest, now_ms), now_ms - idle_ms)
+    return min(*holding, now_ms) if holding else max(min(newest, now_ms), now_ms - idle_ms)

@@ -95,7 +95,7 @@ class Engine:
                 evaluator.spend(Window(hour, 3_600), total_nanousd, by_tenant)
 
     def resume(self, said: Sequence[AlertChange], until: dt.datetime) -> None:
-        """Go on from what was published up to `until`, after the history up to there was taken with its changes dropped.
+        """Go on from what was published up to `until`, after the history up to there was taken, its changes dropped.
 
         What was said counts: an alert that history shows and nobody was told of stays untold, one that was told and
         that history does not show is over soon, and one that was only held is still to be told.

@@ -39,8 +39,8 @@ def _sentence(found: Found) -> str:
         word = {AlertKind.SPIKE: "spike", AlertKind.DROP: "drop"}.get(found.kind, "drift")
         return f"{word}: {who}, {reference:,.0f} -> {value:,.0f} {found.measure} a window"
     if found.unit == "ratio":
-        word = {AlertKind.ERROR_RATE: "error rate", AlertKind.USAGE_MISSING_RATE: "requests without usage"}
-        return f"{word.get(found.kind, 'late events')}: {who}, {reference:.1%} -> {value:.1%}"
+        rates = {AlertKind.ERROR_RATE: "error rate", AlertKind.USAGE_MISSING_RATE: "requests without usage"}
+        return f"{rates.get(found.kind, 'late events')}: {who}, {reference:.1%} -> {value:.1%}"
     if found.kind is AlertKind.LATENCY:
         return f"latency: {who}, {found.measure.rpartition('_')[2]} {reference:,.0f} -> {value:,.0f} ms"
     if found.kind is AlertKind.BUDGET:
