@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tokentide_schemas.alert_delivery_tables import alert_delivery_statements
 from tokentide_schemas.alert_tables import alert_statements
 from tokentide_schemas.catalogue_tables import (
     ROLLUP_MODELS_VIEWS,
@@ -216,4 +217,11 @@ def cube_statements(cubes: tuple[Cube, ...]) -> list[str]:
 def statements(cubes: tuple[Cube, ...]) -> list[str]:
     """Everything that an empty database needs, in order, each safe to run again."""
     views = [rollup_models_view(name, rollup) for name, rollup in ROLLUP_MODELS_VIEWS.items()]
-    return base_statements() + cube_statements(cubes) + views + share_statements() + alert_statements()
+    return (
+        base_statements()
+        + cube_statements(cubes)
+        + views
+        + share_statements()
+        + alert_statements()
+        + alert_delivery_statements()
+    )

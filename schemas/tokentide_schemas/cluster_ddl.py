@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from tokentide_schemas.alert_delivery_tables import ALERT_DELIVERIES_TABLE
 from tokentide_schemas.alert_tables import ALERT_CHANGES_TABLE
 from tokentide_schemas.catalogue_tables import CATALOGUE_TABLES, stored_in
 
@@ -21,7 +22,7 @@ EVERYWHERE: Final = frozenset(
         *("catalogue_loads", *map(stored_in, CATALOGUE_TABLES)),
         # Each replica prices its own rows by a dictionary of its own.
         *("repricing_runs", "repricing_prices"),
-        ALERT_CHANGES_TABLE,
+        *(ALERT_CHANGES_TABLE, ALERT_DELIVERIES_TABLE),
     }
 )
 """Tables that every node has whole; all others are sharded."""

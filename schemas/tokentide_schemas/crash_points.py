@@ -25,6 +25,8 @@ EVENTS_SINK_REFUSED: Final = ("events-sink:after-chunk-commit", "events-sink:aft
 """Reached only while the store refuses rows."""
 ROLLUPS_SINK: Final = ("rollups-sink:after-rows", "rollups-sink:after-progress", "rollups-sink:after-commit")
 WORKER: Final = ("worker:after-rows", "worker:after-checkpoint", "worker:after-acknowledgement")
+ALERTS: Final = ("alerts:before-publish", "alerts:after-changes", "alerts:after-commit")
+NOTIFY: Final = ("notify:after-delivery", "notify:after-record")
 
 _armed_by: Final = os.environ.get(VARIABLE, "")
 
@@ -53,7 +55,7 @@ def _die_if_armed(file: Path, point: str) -> None:
 
 def arm(file: Path, point: str, times: int = 1) -> None:
     """Make the process whose variable names `file` die when it reaches `point` for the n-th time from now."""
-    if point not in (*EVENTS_SINK, *EVENTS_SINK_REFUSED, *ROLLUPS_SINK, *WORKER):
+    if point not in (*EVENTS_SINK, *EVENTS_SINK_REFUSED, *ROLLUPS_SINK, *WORKER, *ALERTS, *NOTIFY):
         raise ValueError(f"no crash point {point!r}; see tokentide_schemas/crash_points.py")
     partial = file.with_name(file.name + ".arming")
     partial.write_text(f"{point}@{times}")

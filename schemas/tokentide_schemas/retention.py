@@ -10,6 +10,7 @@ from typing import Final, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tokentide_schemas.alert_delivery_tables import ALERT_DELIVERIES_TABLE
 from tokentide_schemas.alert_tables import ALERT_CHANGES_TABLE
 from tokentide_schemas.cubes import HOUR_S, Cube, stored_cubes
 from tokentide_schemas.identity import IDENTITY_HORIZON_MS
@@ -88,6 +89,7 @@ def tiers(settings: RetentionSettings, cubes: Iterable[Cube]) -> list[Tier]:
         Tier("dead_letters", "appended_at", settings.dead_letters_days, _DAYS_PER_MONTH),
         Tier("user_months", "month", settings.user_months_days, _DAYS_PER_MONTH),
         Tier(ALERT_CHANGES_TABLE, "started_at", settings.alerts_days, _DAYS_PER_MONTH),
+        Tier(ALERT_DELIVERIES_TABLE, "changed_at", settings.alerts_days, _DAYS_PER_MONTH),
         Tier("pipeline_samples", "sampled_at", settings.samples_days, 1),
     ]
     for cube in stored_cubes(cubes):

@@ -19,6 +19,8 @@ from confluent_kafka import KafkaException, Message, TopicPartition
 from pydantic import ValidationError
 
 from tokentide_schemas import topics
+from tokentide_schemas.alert_deliveries import KIND_DELIVERY, AlertDelivery
+from tokentide_schemas.alert_delivery_tables import ALERT_DELIVERIES_TABLE, alert_delivery_rows
 from tokentide_schemas.alert_tables import ALERT_CHANGES_TABLE, alert_rows
 from tokentide_schemas.alerts import KIND_CHANGE, AlertChange
 from tokentide_schemas.crash_points import reach
@@ -208,6 +210,10 @@ class RollupsSink:
     def _take_alert(self, kind: bytes | None, value: bytes) -> None:
         if kind == KIND_CHANGE:
             self._tables[ALERT_CHANGES_TABLE].append(alert_rows([AlertChange.model_validate_json(value)]))
+            self._rows += 1
+        elif kind == KIND_DELIVERY:
+            delivery = AlertDelivery.model_validate_json(value)
+            self._tables[ALERT_DELIVERIES_TABLE].append(alert_delivery_rows([delivery]))
             self._rows += 1
 
     def _take_shares(self, rows: pa.Table) -> None:

@@ -58,6 +58,8 @@ def components(plan: StackPlan) -> list[ComponentSpec | StepSpec]:
         ),
         _module(plan, "rollups-sink", "tokentide_sinks", "rollups"),
         _module(plan, "maintenance", "tokentide_sinks", "maintenance"),
+        _alerts(plan),
+        _module(plan, "notify", "tokentide_sinks.notify"),
         _board(plan),
     ]
     if plan.simulated_events_per_s is not None:
@@ -117,6 +119,12 @@ def _module(plan: StackPlan, name: str, module: str, *arguments: str) -> Compone
         # They meet only through Kafka and the store, which are up by now.
         starts_with_next=True,
     )
+
+
+def _alerts(plan: StackPlan) -> ComponentSpec:
+    spec = _module(plan, "alerts", "tokentide_stream.alerting")
+    # It only reads the store; what it finds goes to the alerts topic.
+    return replace(spec, env={**spec.env, "TOKENTIDE_CLICKHOUSE_URL": plan.addresses.clickhouse_reader.url})
 
 
 def _board(plan: StackPlan) -> ComponentSpec:

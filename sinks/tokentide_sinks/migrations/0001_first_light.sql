@@ -1890,3 +1890,21 @@ FROM alert_changes AS c FINAL
 GROUP BY c.alert_id
 SETTINGS prefer_column_name_to_alias = 1
 ;
+CREATE TABLE IF NOT EXISTS alert_deliveries
+(
+    receiver LowCardinality(String) CODEC(ZSTD(1)),
+    receiver_type LowCardinality(String) CODEC(ZSTD(1)),
+    alert_id UUID CODEC(ZSTD(1)),
+    state LowCardinality(String) CODEC(ZSTD(1)),
+    outcome LowCardinality(String) CODEC(ZSTD(1)),
+    attempts UInt32 CODEC(ZSTD(1)),
+    http_status Nullable(UInt16) CODEC(ZSTD(1)),
+    error String CODEC(ZSTD(1)),
+    changed_at DateTime64(3, 'UTC') CODEC(ZSTD(1)),
+    attempted_at DateTime64(3, 'UTC') CODEC(ZSTD(1)),
+    latency_ms UInt32 CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(attempted_at)
+PARTITION BY toYYYYMM(changed_at)
+ORDER BY (receiver, alert_id, state)
+;
