@@ -102,9 +102,11 @@ class Simulation:
         # History is the schedule of a sender that is far behind, so that live traffic follows it without a seam.
         self.is_backfilling = options.backfill_s > 0
         self._live_from_s = clock()
+        # It begins on a whole minute: half of one would look like a rise.
+        before_s = options.backfill_s + (wall_clock_ms() / 1000 - options.backfill_s) % 60 if options.backfill_s else 0
         self.pacer = Pacer(
             options.rate,
-            self._live_from_s - options.backfill_s,
+            self._live_from_s - before_s,
             float("inf") if self.is_backfilling else MAX_BEHIND_S,
         )
 

@@ -162,8 +162,8 @@ def test_history_and_live_traffic_meet_without_a_gap_and_without_a_double() -> N
     assert simulation.pacer.skipped_events == 0
     seconds = Counter(time // 1000 for time in times)
     first, last = min(seconds), max(seconds)
-    assert first == int(NOW.timestamp()) - 600
-    whole = [seconds[second] for second in range(first + 1, last)]
+    assert first == int(NOW.timestamp()) - 630, "ten minutes and what was missing to a whole one"
+    whole = [seconds[second] for second in range(first, last)]
     assert set(whole) <= {99, 100, 101} and sum(whole) == pytest.approx(100 * len(whole), abs=2)
     assert times == sorted(times)
 
