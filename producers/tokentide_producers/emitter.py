@@ -4,8 +4,9 @@
         emitter.emit(request_model="gpt-4o", provider="openai", input_uncached_tokens=812, output_tokens=64,
                      usage_reported=True, outcome="ok", category="programming")
 
-Threads share one emitter. After a fork the child's copy starts anew: its own incarnation, empty buffers and a Kafka
-client of its own; what the parent had buffered stays the parent's.
+With `settings.spool.directory` what Kafka does not acknowledge in time waits on disk, and is sent with its identity
+when Kafka is back, by this process or by the next one. Threads share one emitter. After a fork the child's copy starts
+anew: its own incarnation, empty buffers and a Kafka client of its own; what the parent had buffered stays the parent's.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from tokentide_producers.row_encoding import encode_rows
 from tokentide_producers.rows import InvalidEventError, RowBuilder
 from tokentide_producers.sender import EnvelopeSender, SenderStats
 from tokentide_producers.settings import EmitterSettings
+from tokentide_producers.spool.directory import SUFFIX as SEGMENT_SUFFIX
+from tokentide_producers.spool.spooling_sender import SpoolingSender, SpoolStats
 from tokentide_schemas.catalogue import CatalogueError, load_catalogue
 from tokentide_schemas.envelope import encode_arrow
 from tokentide_schemas.event import Source, UsageEvent
@@ -50,19 +53,24 @@ _FULL: Final = "Kafka takes events more slowly than they come, or is away: raise
 
 @dataclass(frozen=True, slots=True)
 class EmitterStats:
-    """Counts of events since this incarnation's start: accepted = acknowledged + in_flight + dropped after acceptance.
+    """Counts of events since this incarnation's start: accepted = acknowledged + spooled + in_flight + lost.
 
-    in_flight: accepted and not yet acknowledged. dropped: by reason, at the door and after. envelopes, bytes: of
-    acknowledged envelopes. retries: envelopes that were sent again. last_error: the latest problem, '' for none.
+    acknowledged: by Kafka at once. spooled: on disk, fsynced, to be sent when Kafka is back. in_flight: neither yet.
+    lost: what `dropped` counts under `outcomes.AFTER_ACCEPTANCE`. dropped: by reason, at the door and after;
+    spool_evicted counts events that were `spooled` before, by whichever process. envelopes, bytes: that Kafka has
+    acknowledged. retries: envelopes that were sent again. spool: see `SpoolStats`, all zero without a spool.
+    last_error: the latest problem, '' for none.
     """
 
     accepted: int
     acknowledged: int
+    spooled: int
     in_flight: int
     dropped: Mapping[DropReason, int]
     envelopes: int
     bytes: int
     retries: int
+    spool: SpoolStats
     last_error: str
 
 
@@ -98,6 +106,11 @@ class Emitter:
         self._keys: HashKeyRing | None = None
         self._start_incarnation()
         _living.add(self)
+        directory = self.settings.spool.directory
+        if directory is not None and any(directory.glob(f"*{SEGMENT_SUFFIX}")):
+            # A predecessor has left events behind: they are not to wait for the first new one.
+            with self._lock:
+                self._start_thread()
 
     def _start_incarnation(self) -> None:
         settings = self.settings
@@ -109,17 +122,13 @@ class Emitter:
         self._batcher = Batcher(
             max_events=settings.batch_events, max_bytes=settings.batch_bytes, max_wait_s=settings.batch_wait_s
         )
-        self._sender = EnvelopeSender(
-            self._bootstrap_servers,
-            settings=settings.sender,
-            on_settled=self._on_settled,
-            extra_config=self._extra_kafka_config,
-        )
+        self._sender = self._new_sender()
         self._pending: dict[int, Batch] = {}
         self._batch_of: dict[int, Batch] = {}
         self._held_events = 0
         self._held_bytes = 0
         self._acknowledged = 0
+        self._spooled = 0
         self._lost = 0
         self._dropped: Counter[DropReason] = Counter()
         self._last_error = ""
@@ -128,6 +137,25 @@ class Emitter:
         self._stop = False
         self._thread: threading.Thread | None = None
         self.undelivered: list[OutgoingEnvelope] = []
+
+    def _new_sender(self) -> EnvelopeSender | SpoolingSender:
+        settings = self.settings
+        if settings.spool.directory is None:
+            return EnvelopeSender(
+                self._bootstrap_servers,
+                settings=settings.sender,
+                on_settled=self._on_settled,
+                extra_config=self._extra_kafka_config,
+            )
+        return SpoolingSender(
+            self._bootstrap_servers,
+            settings=settings.sender,
+            spool=settings.spool,
+            on_settled=self._on_settled,
+            on_spooled=self._on_spooled,
+            on_evicted=self._on_evicted,
+            extra_config=self._extra_kafka_config,
+        )
 
     @property
     def producer_id(self) -> str:
@@ -138,7 +166,7 @@ class Emitter:
         """Take over one event, as a validated `UsageEvent` or as its fields; `occurred_at` is now when left out.
 
         Does not wait (unless `block_up_to_s` is set) and does not raise: the result says whether the event was
-        accepted, and if not, why and what to do. Accepted means buffered; `flush` tells when it is stored in Kafka.
+        accepted, and if not, why and what to do. Accepted means buffered; `flush` tells when it is stored for good.
         """
         try:
             if event is None:
@@ -205,7 +233,7 @@ class Emitter:
         return self._keys.hash(identifier, dt.datetime.now(dt.UTC))
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until Kafka has acknowledged all events accepted so far; False when time is over or one was lost."""
+        """Wait until Kafka, or the spool, has all events accepted so far; False when time is over or one was lost."""
         deadline_s = time.monotonic() + timeout_s
         with self._lock:
             target = self._batcher.added
@@ -252,12 +280,14 @@ class Emitter:
             return EmitterStats(
                 accepted=self._batcher.added,
                 acknowledged=self._acknowledged,
-                in_flight=self._batcher.added - self._acknowledged - self._lost,
+                spooled=self._spooled,
+                in_flight=self._batcher.added - self._acknowledged - self._spooled - self._lost,
                 dropped=MappingProxyType(dict(self._dropped)),
                 envelopes=sender.acknowledged_envelopes,
                 bytes=sender.acknowledged_bytes,
                 retries=sender.retries,
-                last_error=sender.last_error or self._last_error,
+                spool=self._sender.spool_stats() if isinstance(self._sender, SpoolingSender) else SpoolStats(),
+                last_error=self._sender.last_error or self._last_error,
             )
 
     def _refuse(self, reason: DropReason, detail: str) -> EmitResult:
@@ -328,13 +358,31 @@ class Emitter:
     def _on_settled(self, envelope: OutgoingEnvelope, reason: DropReason | None) -> None:
         self._finish(self._batch_of.pop(id(envelope)), reason, self._sender.last_error, envelope.events)
 
-    def _finish(self, batch: Batch, reason: DropReason | None, detail: str, events: int | None = None) -> None:
+    def _on_spooled(self, envelope: OutgoingEnvelope) -> None:
+        self._finish(self._batch_of.pop(id(envelope)), None, "", envelope.events, is_spooled=True)
+
+    def _on_evicted(self, events: int, detail: str) -> None:
+        with self._lock:
+            self._dropped[DropReason.SPOOL_EVICTED] += events
+        self._tell(DropReason.SPOOL_EVICTED, events, detail)
+
+    def _finish(
+        self,
+        batch: Batch,
+        reason: DropReason | None,
+        detail: str,
+        events: int | None = None,
+        *,
+        is_spooled: bool = False,
+    ) -> None:
         count = len(batch.rows) if events is None else events
         with self._lock:
             del self._pending[batch.first_event]
             self._held_events -= count
             self._held_bytes -= batch.size_bytes
-            if reason is None:
+            if reason is None and is_spooled:
+                self._spooled += count
+            elif reason is None:
                 self._acknowledged += count
             else:
                 self._lost += count

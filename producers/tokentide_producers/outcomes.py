@@ -22,6 +22,14 @@ class DropReason(StrEnum):
     """Lost after acceptance: the broker refuses the record for good (larger than its limit)."""
     UNACKNOWLEDGED_AT_CLOSE = "unacknowledged_at_close"
     """Given up at close: not acknowledged within the time; Kafka may still have stored some of them."""
+    SPOOL_EVICTED = "spool_evicted"
+    """Lost after acceptance: the spool was full and its settings say that the oldest events go first."""
+
+
+AFTER_ACCEPTANCE: Final = frozenset(
+    {DropReason.NOT_ENCODED, DropReason.REFUSED_BY_BROKER, DropReason.UNACKNOWLEDGED_AT_CLOSE}
+)
+"""Reasons for which an event is lost that `emit` had accepted and no spool has had."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ def new_producer_id() -> str:
 
 @dataclass(slots=True, eq=False)
 class OutgoingEnvelope:
-    """An encoded envelope on its way. producer: number of its producer among those of the sender. attempts: sends."""
+    """An encoded envelope on its way. producer: number of its producer among those of the sender. attempts: sends.
+    submitted_s: when the sender got it, on the sender's clock."""
 
     value: bytes
     events: int
@@ -31,6 +32,7 @@ class OutgoingEnvelope:
     partition: int = UNPLACED
     sequence: int = -1
     attempts: int = 0
+    submitted_s: float = 0.0
 
 
 class Placement:

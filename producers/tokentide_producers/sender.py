@@ -106,12 +106,41 @@ class EnvelopeSender:
 
     def submit(self, value: bytes, events: int, *, tokens: int = 0, producer: int = 0) -> OutgoingEnvelope:
         """Take over one encoded envelope; it is sent by `service`, in order, until it is acknowledged."""
-        envelope = OutgoingEnvelope(value, events, tokens, producer, self.producer_ids[producer])
+        return self.resubmit(OutgoingEnvelope(value, events, tokens, producer, self.producer_ids[producer]))
+
+    def resubmit(self, envelope: OutgoingEnvelope) -> OutgoingEnvelope:
+        """Take over an envelope that was made earlier; where it has an identity and a partition it keeps them."""
+        envelope.submitted_s = self._clock()
         self._outstanding[id(envelope)] = envelope
-        self._outstanding_events += events
-        self._outstanding_bytes += len(value)
+        self._outstanding_events += envelope.events
+        self._outstanding_bytes += len(envelope.value)
         self._waiting.append(envelope)
         return envelope
+
+    def oldest_age_s(self) -> float:
+        """How long the oldest envelope has waited for its acknowledgement; 0 when none does."""
+        if not self._outstanding:
+            return 0.0
+        return self._clock() - next(iter(self._outstanding.values())).submitted_s
+
+    def withdraw(self) -> list[OutgoingEnvelope]:
+        """Give back all that is not acknowledged, oldest first, without settling it; the connection is given up.
+
+        Kafka may have stored some of it: sent again with the same identity, it is recognised.
+        """
+        self._discard_producer()
+        left = list(self._outstanding.values())
+        self._outstanding.clear()
+        self._waiting.clear()
+        self._failed.clear()
+        self._outstanding_events = self._outstanding_bytes = 0
+        return left
+
+    def is_reachable(self) -> bool:
+        """Ask the broker for the topic; at most once every backoff, and False between two questions."""
+        if self._clock() < self._not_before_s:
+            return False
+        return self._connected(ask_again=True)
 
     def service(self, wait_s: float = 0.0) -> None:
         """Send what waits and settle what Kafka has answered, for which it waits up to `wait_s` seconds.
@@ -178,15 +207,15 @@ class EnvelopeSender:
         kafka, self._kafka = self._kafka, None
         return kafka
 
-    def _connected(self) -> bool:
-        """True when the partitions are known; asks the broker, at most once every backoff."""
+    def _connected(self, *, ask_again: bool = False) -> bool:
+        """True when the partitions are known, or with `ask_again` when the broker answers right now."""
         if self._kafka is None:
             try:
                 self._kafka = Producer({**self._config, "error_cb": self._on_error}, logger=logger)
             except KafkaException as error:
                 self._postpone(f"Kafka client settings are not usable: {error}")
                 return False
-        if self._placement is not None:
+        if self._placement is not None and not ask_again:
             return True
         topic = self._settings.topic
         try:
@@ -198,7 +227,8 @@ class EnvelopeSender:
             reason = metadata.error.str() if metadata.error is not None else "no partitions"
             self._postpone(f"topic {topic} at {self._bootstrap_servers}: {reason}; start the stack or create the topic")
             return False
-        self._placement = Placement(len(metadata.partitions), len(self.producer_ids))
+        if self._placement is None:
+            self._placement = Placement(len(metadata.partitions), len(self.producer_ids))
         return True
 
     def _produce_waiting(self) -> None:

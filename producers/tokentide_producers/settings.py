@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
@@ -31,6 +32,22 @@ class SenderSettings(BaseSettings):
     connect_timeout_s: Annotated[float, Field(gt=0)] = 0.5
 
 
+class SpoolSettings(BaseSettings):
+    """Where events wait on disk while Kafka is away.
+
+    directory: the spool's folder, which the processes of one machine may share; none: no spool. max_bytes: of the
+    whole folder. after_s: how long Kafka may take to acknowledge before events go to disk. when_full: `refuse` new
+    events (they fill the buffer, then `emit` drops them with a reason) or `drop_oldest` to keep the newest.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="TOKENTIDE_SPOOL_", frozen=True, extra="forbid")
+
+    directory: Path | None = None
+    max_bytes: Annotated[int, Field(gt=0)] = 1024 * 1024 * 1024
+    after_s: Annotated[float, Field(gt=0)] = 2.0
+    when_full: Literal["refuse", "drop_oldest"] = "refuse"
+
+
 class EmitterSettings(BaseSettings):
     """How an `Emitter` gathers events and what it does when Kafka is slow or away.
 
@@ -54,3 +71,4 @@ class EmitterSettings(BaseSettings):
     hash_key: SecretStr = SecretStr("")
     hash_keys: SecretStr = SecretStr("")
     sender: SenderSettings = Field(default_factory=SenderSettings)
+    spool: SpoolSettings = Field(default_factory=SpoolSettings)
