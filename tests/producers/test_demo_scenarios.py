@@ -152,7 +152,9 @@ def run(**options: Any) -> tuple[Simulation, list[str], list[int]]:
     )
     simulation.run()
     headers = {"content-type": CONTENT_TYPE_ARROW.encode()}
-    block = assemble([decode(Record(0, n, begin_ms + 3_600_000, value, headers)) for n, value in enumerate(sender.values)])
+    block = assemble(
+        [decode(Record(0, n, begin_ms + 3_600_000, value, headers)) for n, value in enumerate(sender.values)]
+    )
     assert not any(block.rejections)
     return simulation, told, block.table.column("occurred_at").cast(pa.int64()).to_pylist()
 
