@@ -133,6 +133,7 @@ class AlertsPublisher:
                 "linger.ms": 0,
             }
         )
+        self._plain = Producer({"bootstrap.servers": bootstrap_servers, "acks": "all", "linger.ms": 0})
 
     def begin(self) -> None:
         """Take over: what another engine has not committed is gone, and it cannot commit from here on."""
@@ -156,6 +157,16 @@ class AlertsPublisher:
         except (KafkaException, BufferError) as error:
             raise AlertsTopicError(f"the window's changes were not committed: {error}") from error
         reach("alerts:after-commit")
+        # A transaction ends with an offset that has no record. Who counts offsets to find the topic's end, as the
+        # notifier and every lag do, needs a record after it.
+        self._plain.produce(
+            topics.ALERTS,
+            value=progress.model_dump_json().encode(),
+            key=KIND_PROGRESS,
+            partition=0,
+            headers=[(HEADER_KIND, KIND_PROGRESS)],
+        )
+        self._plain.poll(0)
 
     def _send(self, kind: bytes, key: bytes, value: bytes) -> None:
         self._producer.produce(topics.ALERTS, value=value, key=key, partition=0, headers=[(HEADER_KIND, kind)])
