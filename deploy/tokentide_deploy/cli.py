@@ -23,6 +23,7 @@ COMMANDS = {
     "catalogue": "Which models and prices are known, and which models in the traffic are not.",
     "prices": "Compare stored costs with the catalogue's prices, and correct them.",
     "demo": "Load thirteen months of history as the study published them, and check it.",
+    "spool": "Events that wait on this machine's disk for Kafka: show them, send them.",
     "replay": "Send a trace file (CSV or JSON lines) as usage events.",
     "verify": "Prove that every event is accounted for and every rollup is right.",
     "dlq": "Dead letters: list, show, replay after a fix, discard.",

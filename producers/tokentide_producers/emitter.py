@@ -31,6 +31,7 @@ from tokentide_producers.event_ids import EventIds
 from tokentide_producers.hash_keys import HashKeyRing
 from tokentide_producers.outcomes import ACCEPTED, DropReason, EmitResult
 from tokentide_producers.outgoing import OutgoingEnvelope
+from tokentide_producers.request import Request
 from tokentide_producers.row_encoding import encode_rows
 from tokentide_producers.rows import InvalidEventError, RowBuilder
 from tokentide_producers.sender import EnvelopeSender, SenderStats
@@ -189,6 +190,10 @@ class Emitter:
                     self._wake.notify()
                 return ACCEPTED
         return self._refuse(reason, _FULL if reason is DropReason.BUFFER_FULL else "the emitter is closed")
+
+    def request(self, **fields: Any) -> Request:
+        """A context manager that times one request and emits its event however it ends; see `Request`."""
+        return Request(self, fields)
 
     def _reason_to_refuse(self, size_bytes: int, now_s: float) -> DropReason | None:
         """With the lock held: None when there is room. Starts the thread with the first event."""
