@@ -18,6 +18,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from tokentide_dashboards.agentic import agentic_dashboard
+from tokentide_dashboards.alerts import alerts_dashboard
 from tokentide_dashboards.categories import categories_dashboard
 from tokentide_dashboards.clickhouse_query import DATASOURCE_TYPE, PLUGIN_VERSION
 from tokentide_dashboards.cost import cost_dashboard
@@ -52,6 +53,7 @@ DASHBOARDS: Final[dict[str, Callable[[], Dashboard]]] = {
     "geography": geography_dashboard,
     "cost": cost_dashboard,
     "retention": retention_dashboard,
+    "alerts": alerts_dashboard,
     "pipeline": pipeline_dashboard,
 }
 """File name below `dashboards` without its ending -> what builds it. The uid is `tokentide-` and the name."""

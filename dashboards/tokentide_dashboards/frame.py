@@ -1,4 +1,4 @@
-"""What every dashboard has: its identity, the way to the others, variables, and the marks of model launches."""
+"""What every dashboard has: its identity, the way to the others, variables, marks of alerts and of model launches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models.dashboard import AnnotationQuery, DashboardCursorSync, DashboardLinkType
 
-from tokentide_dashboards import period_sql
+from tokentide_dashboards import alerts_sql, period_sql
 from tokentide_dashboards.clickhouse_query import ClickHouseQuery, datasource
 from tokentide_dashboards.panels import choice_variable, datasource_variable, one_of_variable
 from tokentide_dashboards.partial_sums import part
@@ -71,12 +71,12 @@ def period_variable(chosen: str = period_sql.DEFAULT_PERIOD) -> dashboard.Custom
     )
 
 
-class LaunchesAnnotation(AnnotationQuery):
-    """Marks in time from a query of ours: columns `time`, `title`, `text`, `tags`."""
+class SqlAnnotation(AnnotationQuery):
+    """Marks in time from a query of ours: columns `time`, `title`, `text`, `tags`; with `timeEnd` they are regions."""
 
-    def __init__(self, sql: str) -> None:
-        super().__init__(name="Model launches", datasource=datasource(), enable=True, hide=False, icon_color="purple")
-        self._query = ClickHouseQuery(sql, "table", "Launches")
+    def __init__(self, name: str, sql: str, color: str, ref_id: str) -> None:
+        super().__init__(name=name, datasource=datasource(), enable=True, hide=False, icon_color=color)
+        self._query = ClickHouseQuery(sql, "table", ref_id)
 
     def to_json(self) -> dict[str, object]:
         """As Grafana stores it: the query itself is the target."""
@@ -85,10 +85,10 @@ class LaunchesAnnotation(AnnotationQuery):
         return {**plain, "target": self._query}
 
 
-class _Launches(dashboard.AnnotationQuery):
-    def __init__(self, sql: str) -> None:
+class _Annotation(dashboard.AnnotationQuery):
+    def __init__(self, annotation: SqlAnnotation) -> None:
         super().__init__()
-        self._internal = LaunchesAnnotation(sql)
+        self._internal = annotation
 
 
 def launches_sql(leading: int = LAUNCHES_OF_LEADING) -> str:
@@ -139,6 +139,7 @@ def new_dashboard(
             .include_vars(True)
         )
         .with_variable(datasource_variable())
+        .annotation(_Annotation(SqlAnnotation("Alerts", alerts_sql.MARKS, "orange", "Alerts")))
     )
     for name in choices:
         board = board.with_variable(choice(name))
@@ -153,4 +154,4 @@ def period_dashboard(
     board = board.with_variable(period_variable())
     for name in choices:
         board = board.with_variable(choice(name))
-    return board.annotation(_Launches(launches_sql()))
+    return board.annotation(_Annotation(SqlAnnotation("Model launches", launches_sql(), "purple", "Launches")))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
+from tests.dashboards import alert_rows
 from tests.store.seeded_store import fill, prepare
 
 from tokentide_producers.event_ids import EventIds
@@ -58,6 +59,9 @@ def seed(url: str, now_ms: int | None = None) -> None:
             "INSERT INTO pipeline_samples SELECT now64(3) - toIntervalSecond(number * 10), component, 'usage', 0, "
             "1000, 1000, (number * length(component)) % 41, 90 + (number * length(component)) % 97 FROM numbers(700) "
             "ARRAY JOIN ['stream', 'events-sink', 'rollups-sink'] AS component"
+        )
+        alert_rows.insert(
+            store.command, dt.datetime.fromtimestamp(now_ms / 1000 - 900, dt.UTC), dt.timedelta(minutes=50)
         )
     finally:
         store.close()

@@ -17,6 +17,7 @@ from tokentide_schemas.cubes import CUBES
 
 DEFAULTS: dict[str, VariableValue] = {
     **dict.fromkeys(("provider", "model", "category", "author", "country", "continent", "tenant", "app"), ALL),
+    **dict.fromkeys(("severity", "rule"), ALL),
     "period": "week",
     "window": "week",
     "outcome": "any",

@@ -13,7 +13,7 @@ import pytest
 
 from tokentide_dashboards.macros import TimeRange
 
-from . import traffic
+from . import alert_rows, traffic
 from .conftest import DEFAULTS, Store
 
 GRAFANA = Path(__file__).resolve().parents[2] / "dashboards" / "grafana"
@@ -41,7 +41,11 @@ OTHERS = [
     ]
 ]
 OF_THE_PIPELINE = {("now", "Lag"), ("now", "Lag in records"), ("now", "Lag in time"), ("now", "Dead letters")}
-ZERO_WHEN_EMPTY = {("now", "Dead letters"), ("pipeline", "Open dead letters")}
+ZERO_WHEN_EMPTY = {
+    ("now", "Dead letters"),
+    ("pipeline", "Open dead letters"),
+    *(("alerts", title) for title in ("Firing now", "Critical", "Silenced", "Alerts in the range", "Not told")),
+}
 
 
 def fill_pipeline(store: Store) -> None:
@@ -93,6 +97,7 @@ def database(store: Store) -> Iterator[Store]:
     store.use_new_database("busy")
     traffic.fill(store.execute, traffic.events())
     fill_pipeline(store)
+    alert_rows.insert(store.execute, traffic.END - dt.timedelta(hours=1), dt.timedelta(hours=6))
     yield store
     store.use("busy")
 
@@ -174,7 +179,8 @@ def test_whatever_is_chosen_no_panel_fails_or_shows_what_is_no_number(
 def test_a_variable_and_an_annotation_have_rows(name: str, other: str, sql: str, busy: Store) -> None:
     rows = busy.table(sql, TEN_WEEKS)
     assert rows
-    assert set(rows[0]) == ({"name"} if other in DEFAULTS else {"time", "title", "text", "tags"})
+    marks = {"time", "title", "text", "tags"} | ({"timeEnd"} if other == "Alerts" else set())
+    assert set(rows[0]) == ({"name"} if other in DEFAULTS else marks)
 
 
 @pytest.mark.parametrize(("name", "other", "sql"), OTHERS)
@@ -219,3 +225,52 @@ def test_a_rollup_that_differs_from_raw_is_shown(busy: Store) -> None:
     range_ = time_range("pipeline", "Rollup against raw")
     rows = busy.table(panel_of("pipeline", "Rollup against raw")["targets"][0]["rawSql"], range_)
     assert [(row["Raw"], row["Rolled up"], row["Difference"]) for row in rows] == [(3, 4, 1)]
+
+
+@pytest.mark.parametrize(
+    ("title", "rows"),
+    [
+        ("Firing now", [[2]]),
+        ("Critical", [[1]]),
+        ("Silenced", [[1]]),
+        ("Alerts in the range", [[11]]),
+        ("Median time to detection", [[120]]),
+        ("Not told", [[18]]),
+    ],
+)
+def test_the_alerts_numbers_are_the_known_ones(title: str, rows: list[list[float]], busy: Store) -> None:
+    assert busy.rows(panel_of("alerts", title)["targets"][0]["rawSql"], TEN_WEEKS) == rows
+
+
+def test_the_most_severe_alert_stands_first_and_a_silenced_one_last(busy: Store) -> None:
+    rows = busy.table(panel_of("alerts", "Going on")["targets"][0]["rawSql"], TEN_WEEKS)
+    assert [(row["Severity"], row["Silenced by"]) for row in rows] == [
+        ("critical", ""),
+        ("info", ""),
+        ("warning", "night-batch"),
+    ]
+
+
+def test_a_receiver_that_is_down_is_seen(busy: Store) -> None:
+    rows = busy.table(panel_of("alerts", "Receivers")["targets"][0]["rawSql"], TEN_WEEKS)
+    assert [(row["Receiver"], row["Told"], row["Trying again"], row["Newest error"]) for row in rows] == [
+        ("log", 18, 0, ""),
+        ("slack", 0, 18, "answered 503 Service Unavailable"),
+        ("webhook", 18, 0, ""),
+    ]
+
+
+def test_who_gained_and_who_lost_stand_together(busy: Store) -> None:
+    rows = busy.table(panel_of("alerts", "Who gained and who lost")["targets"][0]["rawSql"], TEN_WEEKS)
+    assert [(row["Who"], row["Change in pp"], row["By mix"]) for row in rows[:2]] == [
+        ("acme/loser", -8.0, None),
+        ("acme/model-11", 8.0, 9e6),
+    ]
+
+
+def test_what_is_marked_was_told_and_has_an_end(busy: Store) -> None:
+    sql = next(sql for name, other, sql in (one.values for one in OTHERS) if (name, other) == ("models", "Alerts"))
+    rows = busy.table(sql, TEN_WEEKS)
+    assert len(rows) == 10, "eleven fired, one of them silenced"
+    assert all(row["timeEnd"] > row["time"] for row in rows)
+    assert rows[-1]["title"].startswith("outage ↓ ") and rows[-1]["tags"] == ["critical", "outage", "rule-1"]

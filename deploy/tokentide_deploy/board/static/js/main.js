@@ -1,5 +1,6 @@
 // The page: state in the address, controls, panels that load when they come into view, live refresh, navigation.
 import { fetchAnnotations, fetchBoard } from './api.js';
+import { listMarks, marksOf } from './marks.js';
 import { dashboardPicker, helpControl, rangeControl, refreshControl, variableControl } from './controls.js';
 import { h, icon } from './dom.js';
 import { Panel } from './panel.js';
@@ -161,17 +162,20 @@ function refresh() {
 
 async function loadAnnotations() {
   const queries = board.model?.annotations?.list ?? [];
-  if (!queries.some((one) => one.enable !== false)) { board.annotations = []; return; }
+  if (!queries.some((one) => one.enable !== false)) { board.annotations = []; showMarks(); return; }
   const { uid } = board;
   try {
     const { events, problems } = await fetchAnnotations(uid, board.view(800));
     if (board.uid !== uid) return;
     const before = JSON.stringify(board.annotations);
-    board.annotations = events.map((event) => ({ ...event, name: queries[event.source].name, color: queries[event.source].iconColor }));
+    board.annotations = marksOf(events, queries);
+    showMarks();
     notice(problems.join('\n'));
     if (JSON.stringify(board.annotations) !== before) for (const panel of board.panels) if (panel.model.type === 'timeseries' && panel.drawing) panel.draw();
   } catch (error) { notice(error.message); }
 }
+
+function showMarks() { listMarks(document.getElementById('marks'), board.annotations, board.zone, board.theme); }
 
 function notice(text) { document.getElementById('notice').textContent = text; }
 

@@ -3,6 +3,7 @@ import { axisStyle, ink, makeChart, tip, tooltipStyle, zoomByDrag } from '../cha
 import { paletteColor, seriesColors, themeColor } from '../colors.js';
 import { aligned, seriesOf } from '../fields.js';
 import { legend } from '../legend.js';
+import { markSeries, marksAt, marksInWords } from '../marks.js';
 import { formatTime, fromWall, tickText, toWall, wallTicks } from '../time.js';
 import { formatTick, formatValue } from '../units.js';
 
@@ -39,7 +40,7 @@ export function draw(panel, frames, body, board) {
   plot.className = 'plot';
   body.append(plot);
   const names = items.map((item) => item.name);
-  const summary = `${names.length === 1 ? 'One series' : `${names.length} series`}: ${names.slice(0, 5).join(', ')}${names.length > 5 ? ' and more' : ''}; ${formatTime(from, zone)} to ${formatTime(to, zone)}.`;
+  const summary = `${names.length === 1 ? 'One series' : `${names.length} series`}: ${names.slice(0, 5).join(', ')}${names.length > 5 ? ' and more' : ''}; ${formatTime(from, zone)} to ${formatTime(to, zone)}. ${marksInWords(marks)}`.trim();
   const { chart, canvas, dispose } = makeChart(plot, `${panel.title}. ${summary}`);
 
   const isPointy = times.length < 3;
@@ -59,7 +60,7 @@ export function draw(panel, frames, body, board) {
         splitNumber: Math.max(2, Math.min(6, Math.round(canvas.clientHeight / 45))), ...axisStyle(colors), splitLine: { show: i === 0, lineStyle: { color: colors.line } },
         axisLabel: { ...axisStyle(colors).axisLabel, formatter: (value) => formatTick(value, unit, 0) } };
     }),
-    series: series.map((one, i) => drawn(one, i)).concat(marks.length ? [markSeries()] : []),
+    series: series.map((one, i) => drawn(one, i)).concat(marks.length ? [markSeries(marks, zone, board.theme)] : []),
   });
   const drawn = (one, i) => {
     const custom = one.config.custom;
@@ -88,8 +89,6 @@ export function draw(panel, frames, body, board) {
     return { silent: true, symbol: 'none', label: { show: false }, lineStyle: { type: /dashed/.test(mode) ? 'dashed' : 'solid' },
       data: (one.config.thresholds?.steps ?? []).filter((step) => step.value !== null).map((step) => ({ yAxis: step.value, lineStyle: { color: themeColor(step.color, board.theme) } })) };
   };
-  const markSeries = () => ({ name: '', type: 'line', data: [], markLine: { silent: true, symbol: ['none', 'triangle'], symbolSize: 7, label: { show: false },
-    data: marks.map((mark) => ({ xAxis: toWall(mark.time, zone), lineStyle: { color: themeColor(mark.color, board.theme), type: 'dashed', opacity: 0.8 } })) } });
   const tooltip = (hits) => {
     const wall = hits[0]?.axisValue;
     const row = walls.indexOf(wall);
@@ -100,7 +99,7 @@ export function draw(panel, frames, body, board) {
     if (sort === 'desc' || (sort !== 'asc' && rows.length > 12)) rows.sort((a, b) => b.value - a.value);
     if (sort === 'asc') rows.sort((a, b) => a.value - b.value);
     const near = Math.max((to - from) / 150, 1);
-    const noted = marks.filter((mark) => Math.abs(mark.time - times[row]) <= near).map((mark) => mark.title || mark.text || mark.name);
+    const noted = marksAt(marks, times[row], near).map((mark) => [mark.title || mark.name, mark.text].filter(Boolean).join(': '));
     const total = rows.reduce((sum, one) => sum + one.value, 0);
     return tip(formatTime(times[row], zone), [...rows.slice(0, 20).map((one) => ({ color: one.color, name: one.name,
       text: formatValue(one.value, one.config.unit, one.config.decimals) + (stacking === 'percent' ? ` (${formatValue(one.share, 'percentunit', 1)})` : '') })),
