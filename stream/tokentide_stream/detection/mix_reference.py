@@ -61,8 +61,10 @@ def centre_of(ratio: Floats, expected: Floats, count: Floats, usable: Bools) -> 
 class MixReference:
     """State of one measure. `read` then `update` for each window, in order of time."""
 
-    def __init__(self, window_s: int, capacity: int, prior_dispersion: float) -> None:
-        """prior_dispersion: variance of a count over its mean, before anything is known."""
+    def __init__(self, window_s: int, capacity: int, prior_dispersion: float, is_mix: bool = True) -> None:
+        """prior_dispersion: variance of a count over its mean, before anything is known. is_mix: parts of a whole, of
+        which only the proportions count; otherwise each key's amount counts by itself and "share" below is amount."""
+        self._is_mix = is_mix
         self._window_s = window_s
         self._prior = prior_dispersion
         self.season = Season(window_s, capacity)
@@ -115,8 +117,8 @@ class MixReference:
 
     def read(self, time_s: float, amounts: Floats, requests: Floats, held: Bools, young: Bools) -> Reading:
         """held: keys with an open shift, which say nothing about the others. young: keys too new for a reference."""
-        total = float(amounts.sum())
-        self._epsilon = 0.3 / max(1.0, float(requests.sum()))
+        total = float(amounts.sum()) if self._is_mix else 1.0
+        self._epsilon = 0.3 / max(1.0, float(requests.sum())) if self._is_mix else 0.3
         self._learn_units(amounts, requests)
         usual = self.recent * total / np.maximum(self._unit, 1e-12)
         profile = self.season.expected(time_s, usual, self.season.bin_s / self._window_s)
@@ -127,11 +129,12 @@ class MixReference:
         count_e = weights * total / np.maximum(self._unit, 1e-12)
         ratio = np.divide(share, weights, out=np.ones(self._size), where=weights > 0)
         usable = (weights > 0) & ~held & ~young
-        centre = centre_of(ratio, weights, count_e, usable) if self.windows else 1.0
+        centre = centre_of(ratio, weights, count_e, usable) if self.windows and self._is_mix else 1.0
         expected_share = weights * centre
         # The scale of the relative weights would wander; over days it is drawn back to a sum of 1.
         pull = min(0.01, self._window_s / (3 * DAY_S))
-        centre = float(np.clip(centre * max(1e-3, float(weights.sum())) ** pull, 0.02, 50.0)) if self.windows else 1.0
+        if self.windows and self._is_mix:
+            centre = float(np.clip(centre * max(1e-3, float(weights.sum())) ** pull, 0.02, 50.0))
         self._x = share / centre
         n = amounts / np.maximum(self._unit, 1e-12)
         e = expected_share * total / np.maximum(self._unit, 1e-12)
@@ -145,7 +148,7 @@ class MixReference:
 
     def _reading(self, total: float, centre: float, expected: Floats, share: Floats, weights: Floats,
                  u: Floats, n: Floats, e: Floats, held: Bools) -> Reading:  # fmt: skip
-        floor = 0.02 if self._pattern is not None else 0.04
+        floor = self._floor()
         z = np.zeros((len(HORIZONS), self._size))
         effect = np.zeros_like(z)
         counts = np.zeros_like(z)
@@ -170,9 +173,18 @@ class MixReference:
             total, centre, expected * total, share * total, z, effect, change, z1, slow_z, slow_effect, counts
         )
 
+    def _floor(self) -> float:
+        """Relative error of the reference itself that is always allowed for; without a season, also what one can do in
+        the time the level lags behind."""
+        return 0.02 if self._pattern is not None else 0.02 + min(0.05, 0.03 * 14 * self._window_s / 3_600)
+
     def thresholds(self, critical: float) -> Floats:
         """(horizons, keys): the critical value, or more for keys that have been that far off for no reason before."""
-        return np.maximum(critical, 1.25 * self._tail)
+        expected = np.maximum(self._ring_e[self.windows % _RING], 1.0)
+        # Two or three windows of a bursty key may be one session.
+        bursty = np.where(self._phi[0] > 0.1 * expected, 1.5, 1.0) * np.where(self._phi[0] > 4, 1.0, 1 / 1.5)
+        factor = np.array([np.maximum(bursty, 1.0) if h <= 3 else np.ones(self._size) for h in HORIZONS])
+        return np.maximum(critical * factor, 1.25 * self._tail)
 
     def agreeing(self, windows: int) -> Bools:
         """Keys that lie clearly on one side in each of the last windows."""
@@ -227,6 +239,52 @@ class MixReference:
             self._slow_x[i, key] = self._slow_p[i, key]
         self.forget(key)
 
+    def restart(self, key: int, now_s: float) -> None:
+        """What the key has been for the last day is its reference from now on; its recent level, where a day is not
+        there yet."""
+        if self._pattern is None or self.season.days_known == 0:
+            self.rebase(key)
+            return
+        self.season.restart(key, now_s - DAY_S - self.season.bin_s)
+        profile = self.season.expected(now_s, self.recent, 1.0)
+        level = float(profile[key]) if profile is not None and np.isfinite(profile[key]) else float(self.recent[key])
+        self._pattern[key] = level
+        self.level_x[key] = self.level_p[key] = max(level, self._epsilon)
+        self._lag_x[:, key] = self._lag_p[:, key] = self.level_x[key]
+        for i in range(len(SLOW_S)):
+            self._slow_x[i, key] = self._slow_p[i, key]
+        self.forget(key)
+
+    def hold_to_season(self, key: int) -> None:
+        """From here on the key is compared with the days before alone, not with its level of the last hours."""
+        if self._pattern is None:
+            return
+        ratio = (self.level_x + self._epsilon) / (self.level_p + self._epsilon)
+        usual = float(np.median(ratio[self._pattern > 0])) if (self._pattern > 0).any() else 1.0
+        self.level_p[key] = max(float(self.level_p[key]), self._epsilon)
+        self.level_x[key] = usual * self.level_p[key]
+        self._lag_x[:, key], self._lag_p[:, key] = self.level_x[key], self.level_p[key]
+
+    def slow_reference(self) -> Floats:
+        """What the last day should have been by the days before, a window."""
+        level: Floats = self._slow_p[-1].copy()
+        return level
+
+    def dispersion(self) -> Floats:
+        """Variance of a window's count over its mean."""
+        # On the root scale the variance is a quarter of that, and u is twice the root.
+        phi: Floats = np.maximum(self._phi[0], 1.0)
+        return phi
+
+    def is_settled(self, key: int, size: float) -> bool:
+        """The key's last hours are no longer on the move against its last day."""
+        if self._pattern is None:
+            return True
+        day, pattern = float(self._slow_x[-1, key]), float(self._slow_p[-1, key])
+        near, near_pattern = float(self._slow_x[0, key]), float(self._slow_p[0, key])
+        moved = (near - near_pattern) - (day - pattern)
+        return abs(moved) < 0.35 * abs(size)
+
     def forget(self, key: int) -> None:
         """The last windows say nothing about this key: it has just been told of, or has just ended."""
         self._ring_n[:, key] = self._ring_e[:, key]
@@ -267,9 +325,11 @@ class MixReference:
             self._pattern = np.nan_to_num(self._pattern)
 
     def _learn_noise(self, skip: Bools) -> None:
-        alpha = max(self._alpha(DAY_S, 12), 1 / (self.windows + 8))
+        # What the noise was like before the season was known is forgotten as fast as it was learned.
+        seen = self._since_profile if self._pattern is not None else self.windows
+        alpha = max(self._alpha(DAY_S, 12), 1 / (seen + 8))
         decay = 0.5 ** (self._window_s / (7 * DAY_S))
-        floor = 0.02 if self._pattern is not None else 0.04
+        floor = self._floor()
         for i, horizon in enumerate((1, *HORIZONS)):
             if self.windows + 1 < horizon:
                 continue
@@ -324,13 +384,16 @@ class MixReference:
     def _slow_log_ratio(self, i: int) -> Floats:
         small = 1e-9
         ratio: Floats = np.log((self._slow_x[i] + small) / (self._slow_p[i] + small))
+        if not self._is_mix:
+            return ratio
         weight = np.sqrt(self._slow_p[i])
         weight = np.minimum(weight, 0.4 * weight.sum())
         order = np.argsort(ratio)
         cumulative = np.cumsum(weight[order])
         if cumulative[-1] <= 0:
             return ratio
-        return ratio - ratio[order][np.searchsorted(cumulative, cumulative[-1] / 2)]
+        median = float(ratio[order][np.searchsorted(cumulative, cumulative[-1] / 2)])
+        return ratio - median
 
     def _slow(self, expected: Floats, centre: float) -> tuple[Floats, Floats]:
         z = np.zeros((len(SLOW_S), self._size))

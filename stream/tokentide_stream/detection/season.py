@@ -37,6 +37,7 @@ class Season:
         self._count = 0
         self._profiles: dict[int, Floats] = {}
         self._high = self._low = np.zeros(capacity)
+        self._counts = np.zeros(capacity)
         self.days_known = 0
 
     def grow(self, capacity: int) -> None:
@@ -44,6 +45,7 @@ class Season:
         more = capacity - self._sum.size
         self._values = np.pad(self._values, ((0, 0), (0, 0), (0, more)))
         self._told = np.pad(self._told, ((0, 0), (0, 0), (0, more)))
+        self._counts = np.pad(self._counts, (0, more))
         self._sum, self._sum_told = np.pad(self._sum, (0, more)), np.pad(self._sum_told, (0, more))
         self._high, self._low = np.pad(self._high, (0, more)), np.pad(self._low, (0, more))
         self._profiles = {b: np.pad(p, (0, more)) for b, p in self._profiles.items()}
@@ -91,6 +93,14 @@ class Season:
         for profile in self._profiles.values():
             profile[key] = level if mean <= 0.2 * level else profile[key] * level / mean
 
+    def restart(self, key: int, since_s: float) -> None:
+        """The key's history begins at that time; what it has been since then is usual."""
+        starts = self._day_of_row[:, None] * DAY_S + np.arange(self.bins)[None, :] * self.bin_s
+        self._told[:, :, key] = starts < since_s
+        self._sum_told[key] = False
+        if self._place is not None and self.days_known:
+            self._learn(*self._place, self._counts)
+
     def _turn(self, day: int, place: int, counts: Floats) -> None:
         if self._place is not None and self._count:
             old_day, old_place = self._place
@@ -107,6 +117,7 @@ class Season:
         self._sum[:] = 0
         self._sum_told[:] = False
         self._count = 0
+        self._counts = counts
         self._learn(day, place, counts)
 
     def _learn(self, day: int, place: int, counts: Floats) -> None:

@@ -60,6 +60,11 @@ class UnitCosts:
         step = known & ~lower
         self._unit[step] += self._alpha * (now[step] - self._unit[step])
 
+    def cheaper(self, time_s: float) -> Bools:
+        """Keys whose unit cost has fallen within the last days."""
+        known: Bools = (time_s - self._cheaper_s <= _CHEAPER_FOR_S) | (self._below > 0)
+        return known
+
     def is_cheaper(self, key: int, time_s: float) -> bool:
         """Its unit cost has fallen within the last days."""
         return bool(time_s - self._cheaper_s[key] <= _CHEAPER_FOR_S or self._below[key] > 0)

@@ -111,7 +111,7 @@ class ShareShiftDetector:
         self._costs.add(requests, self._cost_column(sums_by_key), time_s)
         held, young = self._held(), self._young(time_s)
         readings = {m: mix.read(time_s, amounts[m], requests, held, young) for m, mix in self._mixes.items()}
-        ended = self._end(window_start, time_s, readings)
+        ended = self._end(window_start, time_s)
         started = self._start(window_start, time_s, readings, young) if self._windows >= self._ready else []
         held, told = self._held(), self._held()
         for mix in self._mixes.values():
@@ -171,16 +171,20 @@ class ShareShiftDetector:
         for key in grown:
             if not any(key in known.members for known in self._open):
                 for mix in self._mixes.values():
-                    mix.rebase(int(key))
+                    mix.restart(int(key), time_s)
         return young
 
-    def _candidates(self, reading: Reading, mix: MixReference, young: Bools, measure: Measure) -> list[Candidate]:
+    def _candidates(
+        self, reading: Reading, mix: MixReference, young: Bools, measure: Measure, time_s: float
+    ) -> list[Candidate]:
         """Keys whose own change is large and significant, and not what was seen at this hour before."""
         config = self._config
         least = config.min_effect_pp / 100
         learning = self.is_learning
         found = []
-        limits = mix.thresholds(_BASE_CRITICAL + (0.5 if learning else 0.0))
+        # With few windows the noise itself is hardly known.
+        critical = _BASE_CRITICAL * (1 + 2.5 / np.sqrt(self._windows)) if learning else _BASE_CRITICAL
+        limits = mix.thresholds(critical)
         low, high = mix.season.envelope()
         total = reading.total
         x = reading.observed / total / reading.centre
@@ -188,24 +192,32 @@ class ShareShiftDetector:
             effect, z = reading.effect[i], reading.z[i]
             needed = np.full(self._size, least)
             if learning:
-                needed[~young] *= 2.0
+                # A daily season may move a key by a tenth in an hour.
+                hours = (horizon + 11) * config.window_s / 3_600
+                by_season = (np.exp(min(0.8, 0.1 * hours)) - 1) * reading.expected / total
+                needed = np.where(
+                    young, needed, np.maximum(2 * least, np.where(effect > 0, by_season, 0.6 * by_season))
+                )
             # Token sums are heavy-tailed: two windows can be two long prompts.
             if measure != "requests" and horizon < 3:
                 continue
             hit = (np.abs(z) >= limits[i]) & (np.abs(effect) >= needed) & (np.abs(reading.share_change) >= 0.6 * needed)
             hit &= np.abs(reading.one_window_z) >= 1.0
             if measure != "requests":
-                hit &= mix.agreeing(3) & (~young | (np.abs(self._request_effect) >= 0.5 * least))
+                hit &= mix.agreeing(3) & (~young | (np.abs(self._request_effect) >= 0.8 * least))
             if mix.season.days_known:
                 up_known = (effect > 0) & (x <= 1.5 * high) & ~young
                 down_known = (effect < 0) & (x >= 0.75 * low)
                 hit &= ~(up_known | down_known)
             for key in np.flatnonzero(hit):
                 found.append(Candidate(int(key), measure, float(effect[key]), float(z[key]), horizon * config.window_s))
+        cheaper = self._costs.cheaper(time_s)
         if not learning:
             for i in range(len(reading.slow_z)):
                 effect, z = reading.slow_effect[i], reading.slow_z[i]
                 hit = (np.abs(z) >= _SLOW_CRITICAL) & (np.abs(effect) >= 2.0 * least) & ~young
+                # A key that has become cheaper is expected to gain.
+                hit |= cheaper & (z >= 3.5) & (effect >= 1.2 * least)
                 hit &= np.abs(reading.share_change) >= 0.5 * np.abs(effect)
                 if i < 2:
                     hit &= ~((effect > 0) & (x <= 1.15 * high)) & ~((effect < 0) & (x >= 0.85 * low))
@@ -227,7 +239,7 @@ class ShareShiftDetector:
         for measure, reading in readings.items():
             if reading.total <= 0:
                 continue
-            for candidate in self._candidates(reading, self._mixes[measure], young, measure):
+            for candidate in self._candidates(reading, self._mixes[measure], young, measure, time_s):
                 if held[candidate.key] or self._cooling.get(candidate.key, -1) >= self._windows:
                     continue
                 if self._is_told_already(candidate, time_s):
@@ -273,6 +285,10 @@ class ShareShiftDetector:
         members = {c.key: c.effect for c in candidates}
         opened = _Open(shift, lead.measure, members, self._windows, time_s, lead=[c.key for c in along])
         self._open.append(opened)
+        for candidate in along:
+            if candidate.slow:
+                for known_mix in self._mixes.values():
+                    known_mix.hold_to_season(candidate.key)
         return [shift]
 
     def _is_told_already(self, candidate: Candidate, time_s: float) -> bool:
@@ -305,12 +321,10 @@ class ShareShiftDetector:
                 return True
         return False
 
-    def _end(
-        self, window_start: dt.datetime, time_s: float, readings: Mapping[Measure, Reading]
-    ) -> list[ShareShiftEnd]:
+    def _end(self, window_start: dt.datetime, time_s: float) -> list[ShareShiftEnd]:
         ended = []
         for known in list(self._open):
-            reason = self._reason_to_end(known, time_s, readings)
+            reason = self._reason_to_end(known, time_s)
             if reason is None:
                 continue
             self._open.remove(known)
@@ -320,12 +334,12 @@ class ShareShiftDetector:
                 self._cooling[key] = self._windows + 3
                 for mix in self._mixes.values():
                     if reason == "accepted":
-                        mix.rebase(key)
+                        mix.restart(key, time_s)
                     else:
                         mix.forget(key)
         return ended
 
-    def _reason_to_end(self, known: _Open, time_s: float, readings: Mapping[Measure, Reading]) -> EndReason | None:
+    def _reason_to_end(self, known: _Open, time_s: float) -> EndReason | None:
         mix = self._mixes[known.measure]
         effect = mix.recent_effect(2)
         lead = known.lead[0]
@@ -345,9 +359,4 @@ class ShareShiftDetector:
         age_s = time_s - known.opened_s
         if age_s < limit:
             return None
-        settled = abs(float(mix.recent[lead]) - known_share(readings[known.measure], lead)) < 0.5 * abs(size)
-        return "accepted" if settled or age_s > 7 * limit else None
-
-
-def known_share(reading: Reading, key: int) -> float:
-    return float(reading.observed[key] / reading.total / reading.centre)
+        return "accepted" if mix.is_settled(lead, size) or age_s > 7 * limit else None
