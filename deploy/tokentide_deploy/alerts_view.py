@@ -38,7 +38,10 @@ def new_console() -> Console:
 
 def config_tables(config: AlertConfig) -> Iterator[RenderableType]:
     """Rules, then what else the file has."""
-    table = Table("rule", "watches", "tells when", "severity", title=None)
+    table = Table()
+    table.add_column("rule", no_wrap=True)
+    for name in ("watches", "tells when", "severity"):
+        table.add_column(name, overflow="fold")
     for rule in config.rules:
         style = "" if rule.enabled else "dim"
         name = rule.name if rule.name in config.shipped else f"{rule.name} *"
@@ -77,7 +80,6 @@ def condition(rule: AnyRule) -> str:
         ("min_change_pp", "{:g} pp"),
         ("min_change_ratio", "{:.0%} change"),
         ("min_rate", "{:.0%}"),
-        ("min_requests", "{:g} requests"),
     ):
         if hasattr(rule, name):
             parts.append(text.format(getattr(rule, name)))

@@ -128,8 +128,8 @@ class ShareShiftRule(_KeyedRule):
 
 
 class VolumeShiftRule(_KeyedRule):
-    """Volume of the total or of a key: spike, drop, silence, drift. min_change_ratio: 0.5 is half as much again, or a
-    third less. min_requests: of the reference, in one window."""
+    """Volume of the total or of a key: spike, drop, silence, drift. min_change_ratio: of the reference, up or down.
+    min_requests: smallest change of a window that counts, as a number of the measure."""
 
     kind: Literal["volume_shift"] = "volume_shift"
     dimension: Dimension = Dimension.TOTAL

@@ -119,8 +119,11 @@ class Engine:
             alert = Alert(change.alert_id, lead, Phase(change.state.value), change.changed_at, change.changed_at)
             alerts.append(_taken_over(replace(alert, ended_at=until), change))
         self.lifecycle.alerts = alerts
+        over = {str(alert.id): alert for alert in self.lifecycle.recent}
         self.lifecycle.recent = [
-            Alert(
+            # What history still shows is known better than what was said of it.
+            over.get(str(change.alert_id))
+            or Alert(
                 change.alert_id,
                 found_again(change, rules),
                 Phase.RESOLVED,

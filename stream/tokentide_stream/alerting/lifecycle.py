@@ -122,7 +122,7 @@ class Lifecycle:
 
     def _is_aftermath(self, found: Found, alert: Alert) -> bool:
         """What a cause's end moves back is no cause of its own."""
-        if found.slot == alert.lead.slot or alert.ended_at is None or found.detected_at - alert.ended_at > LINK:
+        if found.slot == alert.lead.slot or alert.resolved_at is None or found.detected_at - alert.resolved_at > LINK:
             return False
         return any(may_be_one_cause(found, other) for other in (alert.lead, *alert.members))
 
