@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -43,7 +43,7 @@ class AlertSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TOKENTIDE_", extra="ignore", frozen=True)
 
-    alerts_file: Path | None = Field(
+    alerts_file: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = Field(
         None, description="YAML file with your rules, receivers, silences, maintenance windows and budgets."
     )
 

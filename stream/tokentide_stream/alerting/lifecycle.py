@@ -99,7 +99,8 @@ class Lifecycle:
         for number, alert in enumerate(self.alerts):
             if alert.lead.slot == found.slot:
                 # The same condition again: it had not stayed away.
-                self.alerts[number] = replace(alert, ended_at=None, is_accepted=False)
+                if found.kind not in EVENT_KINDS:
+                    self.alerts[number] = replace(alert, ended_at=None, is_accepted=False)
                 return
         for number, alert in enumerate(self.alerts):
             if self._joins(found, alert):
