@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from tests.store.seeded_store import fill, prepare, record, usage_event
 
+from tokentide_schemas.alert_tables import ALERT_CHANGES_TABLE, alert_rows
+from tokentide_schemas.alerts import AlertChange, AlertKind, AlertState, Contribution, Severity, alert_id
 from tokentide_schemas.envelope import CONTENT_TYPE_ARROW, Record, headers_for
 from tokentide_sinks.store import Store, StoreError
 
@@ -336,7 +338,57 @@ EXPECTED: dict[str, Callable[[], Rows]] = {
         "model", lambda g: len({e["user_hash"] for e in g}), [e for e in since(7 * DAY) if any(e["user_hash"])]
     ),
     "published-models": expected_published,
+    "alerts-firing": lambda: [("model-share", "launch", "acme/secret-1", 12.0, "pp", NOW - HOUR / 2)],
+    "alerts-who-gained": lambda: [
+        (ALERT_ID, "acme/secret-1", 0.0, 12.0, 12.0),
+        (ALERT_ID, "openai/gpt-5", 40.0, 28.0, -12.0),
+    ],
+    "alerts-by-rule": lambda: [("error-rate", 1, 7.5), ("model-share", 1, math.nan)],
 }
+ALERT_ID = alert_id("model-share", "", "model", "launch", "acme/secret-1", NOW - HOUR / 2)
+
+
+def alert_changes() -> list[AlertChange]:
+    """A launch that is firing, and an error rate of some days ago that was over after seven and a half minutes."""
+    launch = AlertChange(
+        alert_id=ALERT_ID,
+        state=AlertState.FIRING,
+        rule="model-share",
+        kind=AlertKind.LAUNCH,
+        severity=Severity.WARNING,
+        measure="tokens",
+        dimension="model",
+        keys=("acme/secret-1",),
+        direction="up",
+        value=12.0,
+        reference=0.0,
+        change=12.0,
+        unit="pp",
+        window_s=60,
+        started_at=NOW - HOUR / 2,
+        detected_at=NOW - HOUR / 2,
+        changed_at=NOW - HOUR / 2,
+        emitted_at=NOW,
+        summary="launch",
+        contributions=(
+            Contribution(key="openai/gpt-5", before=40.0, after=28.0, change_pp=-12.0),
+            Contribution(key="acme/secret-1", before=0.0, after=12.0, change_pp=12.0),
+        ),
+    )
+    begin = NOW - 3 * DAY
+    errors = launch.model_copy(
+        update={
+            "alert_id": alert_id("error-rate", "", "provider", "error_rate", "acme", begin),
+            "rule": "error-rate",
+            "kind": AlertKind.ERROR_RATE,
+            "started_at": begin,
+            "changed_at": begin,
+        }
+    )
+    end = {"state": AlertState.RESOLVED, "changed_at": begin + dt.timedelta(seconds=450)}
+    return [launch, errors, errors.model_copy(update=end)]
+
+
 TOLERANCE = {"p95-first-token": 0.05}
 """Relative, where the page says that the answer is an estimate."""
 UNREADABLE = "invalid_arrow"
@@ -371,6 +423,7 @@ def reader(store_process: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
         writer = Store(f"http://tokentide@127.0.0.1:{process.port}/tokentide")
         prepare(writer, int(time.time() * 1000))
         fill(writer, records(), int(NOW.timestamp() * 1000))
+        writer.insert(ALERT_CHANGES_TABLE, alert_rows(alert_changes()))
         yield Store(f"http://reader@127.0.0.1:{process.port}/tokentide")
     finally:
         process.stop()
@@ -398,7 +451,7 @@ def test_a_query_of_the_page_gives_what_the_events_say(reader: Store, name: str)
         assert len(row) == len(wanted)
         for got, want in zip(row, wanted, strict=True):
             if isinstance(want, float):
-                assert got == pytest.approx(want, rel=TOLERANCE.get(name, 1e-9)), (row, wanted)
+                assert got == pytest.approx(want, rel=TOLERANCE.get(name, 1e-9), nan_ok=True), (row, wanted)
             elif name in TOLERANCE and isinstance(want, int):
                 assert got == pytest.approx(want, rel=TOLERANCE[name]), (row, wanted)
             else:
