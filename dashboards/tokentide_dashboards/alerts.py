@@ -50,7 +50,7 @@ def alerts_dashboard() -> Dashboard:
             sql.COUNT, unit="short", no_value="0",
         ),
         stat_panel(
-            *grid.cell(4, 4), "Median time to detection",
+            *grid.cell(4, 4), "Median detection",
             "From the begin of the cause's first window to the end of the window that showed it, event time: half of "
             "the range's alerts were found sooner. What the pipeline needs to close a window comes on top.",
             sql.MEDIAN_FOUND_AFTER, unit="s", no_value="No alerts",
@@ -62,7 +62,7 @@ def alerts_dashboard() -> Dashboard:
             sql.NOT_TOLD, unit="short", no_value="0", steps=[(1, RED)],
         ),
         table_panel(
-            *grid.cell(24, 9), "Going on",
+            *grid.cell(24, 7), "Going on",
             "Every alert whose cause goes on, of any time; the most severe first, silenced ones last. The key is the "
             "most responsible one.",
             sql.FIRING_NOW,
@@ -74,18 +74,18 @@ def alerts_dashboard() -> Dashboard:
         ),
         series_panel(
             *grid.cell(8, 9), "Alerts by kind", f"How many alerts of each kind began in a point. {BEGIN_MEANING}",
-            sql.BY_KIND_OVER_TIME, unit="short", stacked=True,
+            sql.BY_KIND_OVER_TIME, unit="short", stacked=True, min_interval="10m", bars=True,
         ),
         series_panel(
             *grid.cell(8, 9), "Alerts by severity",
             f"How many alerts of each severity began in a point. {BEGIN_MEANING}",
-            sql.BY_SEVERITY_OVER_TIME, unit="short", stacked=True,
+            sql.BY_SEVERITY_OVER_TIME, unit="short", stacked=True, min_interval="10m", bars=True,
         ),
         series_panel(
             *grid.cell(8, 9), "Time to detection",
             "From the begin of the cause's first window to the end of the window that showed it: the slowest alert of "
             f"each kind in a point. {BEGIN_MEANING}",
-            sql.FOUND_AFTER_OVER_TIME, unit="s", stacked=False,
+            sql.FOUND_AFTER_OVER_TIME, unit="s", stacked=False, min_interval="10m", bars=True,
         ),
         table_panel(
             *grid.cell(24, 10), "History",
@@ -100,7 +100,7 @@ def alerts_dashboard() -> Dashboard:
             ],
         ),
         table_panel(
-            *grid.cell(14, 11), "Who gained and who lost",
+            *grid.cell(16, 11), "Who gained and who lost",
             "The keys behind each alert of the range. Before and after: share in percentage points, or the measure "
             "itself; by mix: what the change of share alone would have made of the measure; by volume: what the change "
             "of the total alone would have.",
@@ -115,7 +115,7 @@ def alerts_dashboard() -> Dashboard:
             ],
         ),
         table_panel(
-            *grid.cell(10, 11), "Alerts by rule",
+            *grid.cell(8, 11), "Alerts by rule",
             "How often each rule of the alerts file fired in the range, and medians of the time to detection and of "
             "how long it lasted. A rule that fires often and briefly wants tuning: `tokentide alerts backtest`.",
             sql.BY_RULE,
@@ -128,7 +128,7 @@ def alerts_dashboard() -> Dashboard:
             ],
         ),
         table_panel(
-            *grid.cell(12, 9), "Receivers",
+            *grid.cell(11, 9), "Receivers",
             "What became of telling each receiver of the alerts file, by the time of the newest attempt. Ended first: "
             "the alert was over before it could be told, and its end was told instead.",
             sql.BY_RECEIVER,
@@ -139,7 +139,7 @@ def alerts_dashboard() -> Dashboard:
             ],
         ),
         table_panel(
-            *grid.cell(12, 9), "Deliveries with trouble",
+            *grid.cell(13, 9), "Deliveries with trouble",
             "Changes of alerts that a receiver has not got, or not at the first attempt's word: the newest attempt and "
             "what it ended with. Never an address or a secret.",
             sql.TROUBLE,
@@ -150,7 +150,7 @@ def alerts_dashboard() -> Dashboard:
             ],
         ),
         table_panel(
-            *grid.cell(24, 8), "Silenced in the range",
+            *grid.cell(24, 6), "Silenced in the range",
             "Alerts that were stored and not told, and the silence or maintenance window of the alerts file that kept "
             f"them. {BEGIN_MEANING}",
             sql.SILENCED,
@@ -159,7 +159,7 @@ def alerts_dashboard() -> Dashboard:
     ]  # fmt: skip
     board = new_dashboard(
         "Alerts", UID, "What goes on, what went on, who gained and lost, and who was told.",
-        start="now-24h", refresh="30s",
+        start="now-24h", refresh="30s", marks=False,
     )  # fmt: skip
     board = board.with_variable(
         choice_variable("severity", "Severity", "How soon somebody should look.", sql.choices("severity"))

@@ -55,10 +55,10 @@ FIRING_NOW: Final = f"""SELECT
     severity AS "Severity",
     {_KIND} AS "Kind",
     keys[1] AS "Key",
-    summary AS "What",
     concat(dimension, if(scope = '', '', concat(' in ', scope))) AS "Where",
     rule AS "Rule",
-    silenced_by AS "Silenced by"
+    silenced_by AS "Silenced by",
+    summary AS "What"
 {_GOES_ON}
 ORDER BY is_silenced, {_SEVERITY_RANK}, started_at DESC, "Key"
 LIMIT {HISTORY_ROWS}"""

@@ -23,6 +23,7 @@ from tokentide_dashboards.categories import categories_dashboard
 from tokentide_dashboards.clickhouse_query import DATASOURCE_TYPE, PLUGIN_VERSION
 from tokentide_dashboards.cost import cost_dashboard
 from tokentide_dashboards.geography import geography_dashboard
+from tokentide_dashboards.grafana_alerts import provisioning
 from tokentide_dashboards.model import model_dashboard
 from tokentide_dashboards.models import models_dashboard
 from tokentide_dashboards.now import now_dashboard
@@ -62,6 +63,10 @@ _DATASOURCE_HEADER: Final = """\
 # Written by `python -m tokentide_dashboards.build`; do not edit.
 # Mount this folder's parent as /etc/grafana/provisioning. Grafana takes the values from its own environment; give it
 # the credentials of the reader, which can only select.
+"""
+_ALERTING_HEADER: Final = """\
+# Written by `python -m tokentide_dashboards.build`; do not edit.
+# Rules over the tables of the provisioned data source; who is told is up to Grafana's own contact points and policies.
 """
 _DASHBOARDS_HEADER: Final = f"""\
 # Written by `python -m tokentide_dashboards.build`; do not edit.
@@ -135,12 +140,22 @@ def dashboards_yaml() -> str:
     return _DASHBOARDS_HEADER + _yaml({"apiVersion": 1, "providers": [provider]})
 
 
+def alerting_yaml() -> str:
+    """The provisioned alert rules."""
+
+    def built(name: str) -> Callable[[], dict[str, Any]]:
+        return lambda: dashboard_model(DASHBOARDS[name]())
+
+    return _ALERTING_HEADER + _yaml(provisioning({name: built(name) for name in DASHBOARDS}, FOLDER, DATASOURCE_UID))
+
+
 def files() -> dict[str, str]:
     """Every generated file: path below the `grafana` folder, and its text."""
     return {
         **{f"dashboards/{name}.json": dashboard_json(make()) for name, make in DASHBOARDS.items()},
         "provisioning/datasources/tokentide.yaml": datasource_yaml(),
         "provisioning/dashboards/tokentide.yaml": dashboards_yaml(),
+        "provisioning/alerting/tokentide.yaml": alerting_yaml(),
     }
 
 

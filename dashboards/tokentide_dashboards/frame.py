@@ -117,9 +117,10 @@ ORDER BY time, title"""
 
 
 def new_dashboard(
-    title: str, uid: str, description: str, *, start: str, refresh: str, choices: Sequence[str] = ()
+    title: str, uid: str, description: str, *, start: str, refresh: str, choices: Sequence[str] = (), marks: bool = True
 ) -> dashboard.Dashboard:
-    """A dashboard without panels. `start`: of the range that ends now; `choices`: names of `choice` variables."""
+    """A dashboard without panels. `start`: of the range that ends now; `choices`: names of `choice` variables; `marks`:
+    whether its charts show alerts."""
     board = (
         dashboard.Dashboard(title)
         .uid(uid)
@@ -139,8 +140,9 @@ def new_dashboard(
             .include_vars(True)
         )
         .with_variable(datasource_variable())
-        .annotation(_Annotation(SqlAnnotation("Alerts", alerts_sql.MARKS, "orange", "Alerts")))
     )
+    if marks:
+        board = board.annotation(_Annotation(SqlAnnotation("Alerts", alerts_sql.MARKS, "orange", "Alerts")))
     for name in choices:
         board = board.with_variable(choice(name))
     return board

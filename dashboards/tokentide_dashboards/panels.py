@@ -127,8 +127,10 @@ def series_panel(
     min_interval: str = "1m",
     decimals: int | None = None,
     links: Sequence[DataLink] = (),
+    bars: bool = False,
 ) -> timeseries.Panel:
-    """Values over time, one series for each name. `min_interval`: the narrowest point that the data can fill."""
+    """Values over time, one series for each name. `min_interval`: the narrowest point that the data can fill. `bars`:
+    for what most points have nothing of."""
     mode = common_models.StackingMode.NORMAL if stacked else common_models.StackingMode.NONE
     panel = (
         timeseries.Panel()
@@ -141,7 +143,7 @@ def series_panel(
         .min(0)
         .interval(min_interval)
         .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
-        .draw_style(common_models.GraphDrawStyle.LINE)
+        .draw_style(common_models.GraphDrawStyle.BARS if bars else common_models.GraphDrawStyle.LINE)
         .line_interpolation(common_models.LineInterpolation.LINEAR)
         .line_width(1)
         .fill_opacity(70 if stacked else 10)

@@ -234,7 +234,7 @@ def test_a_rollup_that_differs_from_raw_is_shown(busy: Store) -> None:
         ("Critical", [[1]]),
         ("Silenced", [[1]]),
         ("Alerts in the range", [[11]]),
-        ("Median time to detection", [[120]]),
+        ("Median detection", [[120]]),
         ("Not told", [[18]]),
     ],
 )
