@@ -5,6 +5,7 @@ The method stands in docs/detection.md. All arrays run over keys.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +13,13 @@ import numpy as np
 from tokentide_stream.detection.season import DAY_S, Bools, Floats, Season
 
 HORIZONS = (2, 3, 6, 12)
+_LARGEST_PART = (0.85, 0.85, 0.6, 0.5)
+"""What one window may contribute to the effect over a horizon."""
 _RING = max(HORIZONS)
 _LAG = 3
+_TAIL_LAG = 4
+_PHI_SNAPSHOTS = 5
+_PHI_SNAPSHOT_S = 21_600
 SLOW_S = (5_400, 21_600, 86_400)
 """Time constants of the slow comparisons with the days before."""
 
@@ -83,7 +89,10 @@ class MixReference:
         self._lag_x = np.zeros((_LAG, capacity))
         self._lag_p = np.ones((_LAG, capacity))
         self._phi = np.full((1 + len(HORIZONS), capacity), prior_dispersion)
+        self._noise = np.maximum(self._phi, 1.0)
+        self._old_phi: deque[Floats] = deque(maxlen=_PHI_SNAPSHOTS)
         self._tail = np.zeros((len(HORIZONS), capacity))
+        self._next_tail = np.zeros((_TAIL_LAG, len(HORIZONS), capacity))
         self._slow_x = np.zeros((len(SLOW_S), capacity))
         self._slow_p = np.zeros((len(SLOW_S), capacity))
         self._slow_n = np.zeros((len(SLOW_S), capacity))
@@ -105,6 +114,9 @@ class MixReference:
                      "_slow_x", "_slow_p", "_slow_n", "_slow_var"):  # fmt: skip
             setattr(self, name, np.pad(getattr(self, name), two))
         self._phi = np.pad(self._phi, two, constant_values=self._prior)
+        self._next_tail = np.pad(self._next_tail, ((0, 0), (0, 0), (0, more)))
+        self._noise = np.pad(self._noise, two, constant_values=self._prior)
+        self._old_phi = deque((np.pad(p, two, constant_values=self._prior) for p in self._old_phi), _PHI_SNAPSHOTS)
         self.season.grow(capacity)
         self._size = capacity
 
@@ -126,6 +138,7 @@ class MixReference:
         weights = self.weights()
         weights[young] = 0.0
         share = amounts / total
+        self._noise = self._usual_noise()
         count_e = weights * total / np.maximum(self._unit, 1e-12)
         ratio = np.divide(share, weights, out=np.ones(self._size), where=weights > 0)
         usable = (weights > 0) & ~held & ~young
@@ -152,7 +165,7 @@ class MixReference:
         z = np.zeros((len(HORIZONS), self._size))
         effect = np.zeros_like(z)
         counts = np.zeros_like(z)
-        z1 = u / np.sqrt(np.maximum(self._phi[0], 1.0) + floor * floor * e)
+        z1 = u / np.sqrt(self._noise[0] + floor * floor * e)
         for i, horizon in enumerate(HORIZONS):
             if self.windows + 1 < horizon:
                 continue
@@ -160,9 +173,12 @@ class MixReference:
             clean = 1.0 - self._ring_held[rows] * (1 - held)
             sum_n, sum_e = (self._ring_n[rows] * clean).sum(axis=0), (self._ring_e[rows] * clean).sum(axis=0)
             sums = 2 * (np.sqrt(sum_n + 0.375) - np.sqrt(sum_e + 0.375))
-            z[i] = sums / np.sqrt(np.maximum(self._phi[i + 1], 1.0) + floor * floor * sum_e)
+            z[i] = sums / np.sqrt(self._noise[i + 1] + floor * floor * sum_e)
             totals = self._ring_total[rows]
-            effect[i] = (self._ring_share[rows] * clean * totals[:, None]).sum(axis=0) / totals.sum()
+            parts = self._ring_share[rows] * clean * totals[:, None]
+            effect[i] = parts.sum(axis=0) / totals.sum()
+            # One window alone is not a shift, however far out it is.
+            z[i] *= np.abs(parts).max(axis=0) <= _LARGEST_PART[i] * np.abs(parts.sum(axis=0))
             agree = (np.sign(sums) * self._ring_u[rows] > 0).sum(axis=0)
             z[i] *= agree >= (2 if horizon == 2 else np.ceil(0.7 * horizon))
             counts[i] = sum_n + sum_e
@@ -176,7 +192,7 @@ class MixReference:
     def _floor(self) -> float:
         """Relative error of the reference itself that is always allowed for; without a season, also what one can do in
         the time the level lags behind."""
-        return 0.02 if self._pattern is not None else 0.02 + min(0.05, 0.03 * 14 * self._window_s / 3_600)
+        return 0.02 if self._pattern is not None else 0.02 + min(0.25, 0.03 * 14 * self._window_s / 3_600)
 
     def thresholds(self, critical: float) -> Floats:
         """(horizons, keys): the critical value, or more for keys that have been that far off for no reason before."""
@@ -184,6 +200,8 @@ class MixReference:
         # Two or three windows of a bursty key may be one session.
         bursty = np.where(self._phi[0] > 0.1 * expected, 1.5, 1.0) * np.where(self._phi[0] > 4, 1.0, 1 / 1.5)
         factor = np.array([np.maximum(bursty, 1.0) if h <= 3 else np.ones(self._size) for h in HORIZONS])
+        if self._pattern is not None and self._since_profile < 12:
+            critical *= 1.5
         return np.maximum(critical * factor, 1.25 * self._tail)
 
     def agreeing(self, windows: int) -> Bools:
@@ -319,6 +337,7 @@ class MixReference:
             self.level_x, self.level_p = profile.copy(), profile.copy()
             self._lag_x[:], self._lag_p[:] = profile, profile
             self._tail = np.minimum(self._tail, 4.0)
+            self._phi = self._prior + 0.2 * np.maximum(self._phi - self._prior, 0.0)
         unknown = np.isnan(profile)
         self._pattern = np.where(unknown, self.recent, profile)
         if unknown.any():
@@ -327,8 +346,11 @@ class MixReference:
     def _learn_noise(self, skip: Bools) -> None:
         # What the noise was like before the season was known is forgotten as fast as it was learned.
         seen = self._since_profile if self._pattern is not None else self.windows
-        alpha = max(self._alpha(DAY_S, 12), 1 / (seen + 8))
-        decay = 0.5 ** (self._window_s / (7 * DAY_S))
+        alpha = max(self._alpha(DAY_S, 12), 1 / (seen + (4 if self._pattern is not None else 8)))
+        self._learn_tails(skip)
+        every = max(1, _PHI_SNAPSHOT_S // self._window_s)
+        if self._since_profile >= 2 * every and self._since_profile >= 12 and self._since_profile % every == 0:
+            self._old_phi.append(self._phi.copy())
         floor = self._floor()
         for i, horizon in enumerate((1, *HORIZONS)):
             if self.windows + 1 < horizon:
@@ -340,9 +362,25 @@ class MixReference:
             self._phi[i] = np.where(skip, self._phi[i], self._phi[i] + alpha * (clipped - self._phi[i]))
             if i:
                 z = np.sqrt(square / (np.maximum(self._phi[i], 1.0) + floor * floor * e))
-                grown = np.maximum(self._tail[i - 1] * decay, z)
-                if self.windows > 30:
-                    self._tail[i - 1] = np.where(skip, self._tail[i - 1], grown)
+                self._next_tail[_TAIL_LAG - 1, i - 1] = z
+
+    def _usual_noise(self) -> Floats:
+        """Dispersion by horizon, hardly more than it was a day ago: a slow shift must not pass as its own noise."""
+        now: Floats = np.maximum(self._phi, 1.0)
+        if len(self._old_phi) < _PHI_SNAPSHOTS:
+            return now
+        bounded: Floats = np.minimum(now, 1.5 * np.maximum(self._old_phi[0], 1.0))
+        return bounded
+
+    def _learn_tails(self, skip: Bools) -> None:
+        """How far off the key has been for no reason: a few windows later, when it would have been told of a reason."""
+        decay = 0.5 ** (self._window_s / (7 * DAY_S))
+        if self.windows > 8:
+            grown = np.maximum(self._tail * decay, self._next_tail[0])
+            self._tail = np.where(skip, self._tail, grown)
+        self._next_tail[:, :, skip] = 0.0
+        self._next_tail[:-1] = self._next_tail[1:]
+        self._next_tail[-1] = 0.0
 
     def _learn_level(self, x: Floats, pattern: Floats, held: Bools, young: Bools) -> None:
         if self._pattern is not None:
@@ -404,7 +442,7 @@ class MixReference:
             if self._since_profile * self._window_s < seconds or self._since_profile < 6:
                 continue
             ratio = self._slow_log_ratio(i)
-            noise = 2 * np.maximum(self._phi[2], 1.0) / np.maximum(self._slow_n[i], 0.5)
+            noise = 2 * self._noise[2] / np.maximum(self._slow_n[i], 0.5)
             z[i] = ratio / np.sqrt(0.025**2 + self._slow_var[i] + noise)
             effect[i] = self._slow_p[i] * (np.exp(np.clip(ratio, -20, 5)) - 1) * centre
         return z, effect

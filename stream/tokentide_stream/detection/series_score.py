@@ -14,8 +14,10 @@ from tokentide_stream.detection.tail import Tail
 from tokentide_stream.detection.timeforms import all_epoch_seconds
 
 _LARGEST = 1e100
-_FULL_SCORE = 10.0
-"""-log10 of the probability that scores 1."""
+_TELLING = 1.75
+"""-log10 of the probability that scores 0.5."""
+_REST_VALUES = 100.0
+_REST_PART = 0.04
 _WEIGHTS = {"point": 1.0, "level": 1.0, "unrest": 1.0, "spread": 1.0, "shape": 1.0, "season": 1.0, "range": 1.0}
 _LEAST_SCALES = {"point": 0.25, "level": 0.15, "unrest": 0.4, "spread": 0.4, "shape": 0.15, "season": 0.2, "range": 0.3}
 
@@ -60,9 +62,10 @@ class SeriesScorer:
         surprise = max(0.0, surprise - math.log10(len(NAMES))) * min(1.0, self._seen / 200)
         # What was told is not told again while it lasts: only by how much a value is more improbable than that.
         fresh = max(0.0, surprise - self._told)
-        rest = max(100.0, 0.04 * self._seen)
-        self._told = max(self._told * (1 - 1 / rest), surprise)
-        return min(1.0, fresh / _FULL_SCORE)
+        self._told *= 1 - 1 / max(_REST_VALUES, _REST_PART * self._seen)
+        if fresh >= _TELLING:
+            self._told = surprise
+        return fresh / (fresh + _TELLING)
 
 
 def _numbers(values: Sequence[Any]) -> npt.NDArray[np.float64]:

@@ -22,7 +22,7 @@ from tokentide_stream.detection.season import DAY_S, Bools, Floats
 from tokentide_stream.detection.share_kinds import Candidate, UnitCosts, attribution, kind_of
 
 _BASE_CRITICAL = 5.5
-_SLOW_CRITICAL = 4.5
+_SLOW_CRITICAL: dict[Measure, float] = {"requests": 4.5, "tokens": 6.0, "cost": 6.0}
 _PRIOR_DISPERSION: dict[Measure, float] = {"requests": 1.5, "tokens": 5.0, "cost": 5.0}
 _RETOLD_S = 86_400
 
@@ -112,16 +112,16 @@ class ShareShiftDetector:
         held, young = self._held(), self._young(time_s)
         readings = {m: mix.read(time_s, amounts[m], requests, held, young) for m, mix in self._mixes.items()}
         ended = self._end(window_start, time_s)
-        started = self._start(window_start, time_s, readings, young) if self._windows >= self._ready else []
+        started = (
+            self._start(window_start, time_s, readings, young)
+            if self._windows >= self._config.ready_after_windows
+            else []
+        )
         held, told = self._held(), self._held()
         for mix in self._mixes.values():
             mix.update(held, self._young(time_s), told)
         self._windows += 1
         return Transitions(started, ended)
-
-    @property
-    def _ready(self) -> int:
-        return min(self._config.ready_after_windows, max(4, 7_200 // self._config.window_s))
 
     def _columns(self, sums_by_key: Mapping[str, Sums], time_s: float) -> tuple[Floats, dict[Measure, Floats]]:
         for key in sums_by_key:
@@ -163,7 +163,7 @@ class ShareShiftDetector:
         young = np.zeros(self._size, dtype=bool)
         born = np.asarray(self._born_s)
         assert self._first_s is not None
-        ready_s = self._first_s + self._ready * self._config.window_s
+        ready_s = self._first_s + self._config.ready_after_windows * self._config.window_s
         young[: born.size] = (born >= ready_s) & (time_s - born < DAY_S)
         grown = np.flatnonzero(
             (born >= ready_s) & (time_s - born >= DAY_S) & (time_s - born < DAY_S + self._config.window_s)
@@ -215,7 +215,7 @@ class ShareShiftDetector:
         if not learning:
             for i in range(len(reading.slow_z)):
                 effect, z = reading.slow_effect[i], reading.slow_z[i]
-                hit = (np.abs(z) >= _SLOW_CRITICAL) & (np.abs(effect) >= 2.0 * least) & ~young
+                hit = (np.abs(z) >= _SLOW_CRITICAL[measure]) & (np.abs(effect) >= 2.0 * least) & ~young
                 # A key that has become cheaper is expected to gain.
                 hit |= cheaper & (z >= 3.5) & (effect >= 1.2 * least)
                 hit &= np.abs(reading.share_change) >= 0.5 * np.abs(effect)
@@ -253,6 +253,7 @@ class ShareShiftDetector:
             return []
         lead = candidates[0]
         reading, mix = readings[lead.measure], self._mixes[lead.measure]
+        candidates += self._companions(lead, candidates, reading, mix, held)
         along = [c for c in candidates if abs(c.effect) >= 0.15 * abs(lead.effect)]
         kind = kind_of(along, readings, young, self._costs, time_s)
         if self.is_learning and self._could_be_a_daily_job(lead, along, young, kind):
@@ -291,6 +292,23 @@ class ShareShiftDetector:
                     known_mix.hold_to_season(candidate.key)
         return [shift]
 
+    def _companions(
+        self, lead: Candidate, found: list[Candidate], reading: Reading, mix: MixReference, held: Bools
+    ) -> list[Candidate]:
+        """Keys that have moved in the same windows, and would be told in the next ones by themselves."""
+        if lead.slow:
+            return []
+        effect = mix.recent_effect(2)
+        least = max(0.5 * self._config.min_effect_pp / 100, 0.15 * abs(lead.effect))
+        hit = (np.abs(reading.one_window_z) >= 4.0) & (np.abs(effect) >= least) & ~held & mix.agreeing(2)
+        known = {c.key for c in found}
+        more = [
+            Candidate(int(k), lead.measure, float(effect[k]), float(reading.one_window_z[k]), lead.span_s)
+            for k in np.flatnonzero(hit)
+            if int(k) not in known
+        ]
+        return sorted(more, key=lambda c: -abs(c.effect))
+
     def _is_told_already(self, candidate: Candidate, time_s: float) -> bool:
         """The same key has moved the same way within the last day: only something larger is news."""
         told_s, effect = self._told.get(candidate.key, (-np.inf, 0.0))
@@ -301,7 +319,7 @@ class ShareShiftDetector:
     def _could_be_a_daily_job(self, lead: Candidate, along: list[Candidate], young: Bools, kind: str) -> bool:
         """On the first day nothing tells a daily job from a burst: a rise of a known key alone has to be large."""
         alone = all(c.effect > 0 for c in along)
-        return alone and not young[lead.key] and kind == "burst" and lead.effect < 0.2
+        return alone and not young[lead.key] and kind == "burst" and lead.effect < 0.3
 
     def _moves_along(self, candidate: Candidate, time_s: float, readings: Mapping[Measure, Reading]) -> bool:
         """True where an open shift explains it: soon after it, or as the other side of what it moved."""

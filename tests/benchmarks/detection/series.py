@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -48,7 +49,7 @@ class Canvas:
         """Places after the probation, apart from each other."""
         edges = np.linspace(0.25 * self.n, 0.95 * self.n, count + 1)
         return [
-            int(self.rng.uniform(a + 0.1 * (b - a), a + 0.8 * (b - a))) for a, b in zip(edges, edges[1:], strict=False)
+            int(self.rng.uniform(a + 0.1 * (b - a), a + 0.8 * (b - a))) for a, b in itertools.pairwise(edges)
         ]
 
     def mark(self, *places: int) -> None:

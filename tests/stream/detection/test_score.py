@@ -1,0 +1,141 @@
+"""`score` on every odd series, and on a few that have something in them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tokentide_stream.detection import score
+
+_START = dt.datetime(2025, 1, 6)  # noqa: DTZ001 - naive times are part of what is tried
+_TOLD = 0.5
+
+
+def _times(n: int, step_s: int = 300) -> list[dt.datetime]:
+    return [_START + dt.timedelta(seconds=i * step_s) for i in range(n)]
+
+
+_VALUES = st.one_of(
+    st.none(),
+    st.just(float("nan")),
+    st.just(float("inf")),
+    st.floats(-1e308, 1e308),
+    st.integers(-5, 5),
+    st.just(0),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(_VALUES, max_size=120), st.integers(0, 119), st.integers(0, 2**32))
+def test_a_prefix_of_any_series_has_the_prefix_of_its_scores(values: list[float | None], cut: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    steps = rng.choice([0, 1, 60, 300, 86_400, 1_000_000], len(values))
+    times = list(np.cumsum(steps) + 1.7e9)
+    whole = score(times, values)
+    assert len(whole) == len(values)
+    assert np.isfinite(whole).all()
+    assert ((whole >= 0) & (whole < 1)).all()
+    assert np.array_equal(score(times[:cut], values[:cut]), whole[:cut])
+
+
+def test_a_prefix_of_a_long_seasonal_series_has_the_prefix_of_its_scores() -> None:
+    rng = np.random.default_rng(3)
+    values = 50 + 20 * np.sin(np.arange(2500) * 2 * np.pi / 288) + rng.normal(0, 2, 2500)
+    whole = score(_times(2500), values)
+    for cut in (1, 700, 1999):
+        assert np.array_equal(score(_times(cut), values[:cut]), whole[:cut])
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 3])
+def test_a_short_series_has_a_score_for_each_value(length: int) -> None:
+    assert score(_times(length), [1.0] * length).tolist() == [0.0] * length
+
+
+@pytest.mark.parametrize("value", [0, 45, -3.5, 1e300, -1e300, 1e-300])
+def test_a_flat_series_scores_nothing(value: float) -> None:
+    assert score(_times(2000), [value] * 2000).max() == 0
+
+
+@pytest.mark.parametrize(("level", "wiggle"), [(45, 0.01), (0, 1e-9), (0, 1), (1e9, 1)])
+def test_the_first_tiny_wiggle_of_a_flat_series_is_not_told(level: float, wiggle: float) -> None:
+    values = np.full(3000, float(level))
+    values[1500] += wiggle
+    assert score(_times(3000), values).max() < _TOLD
+
+
+def test_a_perfect_square_wave_is_not_told_once_it_has_been_seen() -> None:
+    hours = np.arange(4032) * 300 / 3600 % 24
+    values = np.where((hours >= 9) & (hours < 18), 80.0, 20.0)
+    assert score(_times(4032), values)[600:].max() < _TOLD
+
+
+def test_noise_is_hardly_ever_told() -> None:
+    rng = np.random.default_rng(5)
+    told = sum(int((score(_times(3000), rng.normal(100, 10, 3000)) >= _TOLD).sum()) for _ in range(3))
+    assert told <= 6
+
+
+def test_a_spike_is_told_at_its_first_value_and_not_again_while_it_lasts() -> None:
+    rng = np.random.default_rng(6)
+    values = 40 + rng.normal(0, 1.5, 3000)
+    values[2000:2040] += 40
+    scores = score(_times(3000), values)
+    assert scores[2000] >= _TOLD
+    assert (scores[2001:2100] >= _TOLD).sum() == 0
+
+
+def test_a_day_without_its_daily_rise_is_told() -> None:
+    rng = np.random.default_rng(7)
+    hours = np.arange(4032) * 300 / 3600
+    values = np.where((hours % 24 >= 9) & (hours % 24 < 18), 80.0, 20.0) + rng.uniform(-4, 4, 4032)
+    missing = (hours // 24 == 11) & (hours % 24 >= 9) & (hours % 24 < 18)
+    values[missing] -= 60
+    first = int(np.flatnonzero(missing)[0])
+    assert score(_times(4032), values)[first : first + 108].max() >= _TOLD
+
+
+def test_every_form_of_time_gives_the_same_scores() -> None:
+    rng = np.random.default_rng(8)
+    values = rng.normal(0, 1, 400)
+    values[300] += 30
+    times = _times(400)
+    expected = score(times, values)
+    aware = [t.replace(tzinfo=dt.UTC) for t in times]
+    seconds = [t.timestamp() for t in aware]
+    for form in (
+        aware,
+        np.array(times, dtype="datetime64[us]"),
+        seconds,
+        [s * 1000 for s in seconds],
+        [t.isoformat() for t in times],
+    ):
+        assert np.allclose(score(form, values), expected)
+    assert np.array_equal(score(times, list(values)), expected)
+
+
+def test_a_missing_value_scores_nothing_and_leaves_no_trace() -> None:
+    rng = np.random.default_rng(9)
+    values = rng.normal(0, 1, 500)
+    holes = list(values)
+    holes.insert(250, None)
+    times = _times(500)
+    scores = score([*times[:250], times[250], *times[250:]], holes)
+    assert scores[250] == 0
+    assert np.array_equal(np.delete(scores, 250), score(times, values))
+
+
+def test_times_and_values_of_unequal_number_are_refused() -> None:
+    with pytest.raises(ValueError, match="3 timestamps for 2 values"):
+        score([1, 2, 3], [1.0, 2.0])
+
+
+def test_twenty_thousand_values_take_a_few_seconds() -> None:
+    rng = np.random.default_rng(10)
+    began = time.process_time()
+    score(np.arange(20_000) * 60.0, rng.normal(0, 1, 20_000))
+    assert time.process_time() - began < 8
