@@ -178,7 +178,7 @@ def backtest_tables(result: Backtest) -> Iterator[RenderableType]:
     )
 
 
-def test_alert(now: dt.datetime) -> AlertChange:
+def trial_alert(now: dt.datetime) -> AlertChange:
     """An alert that says of itself that it is none."""
     return AlertChange(
         alert_id=uuid.uuid4(),

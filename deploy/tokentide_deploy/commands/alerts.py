@@ -99,7 +99,7 @@ def test(
     rules: RULES = None,
 ) -> None:
     """Send a test alert to the receivers of the alerts file, once each. Exit status 1 when one did not take it."""
-    from tokentide_deploy.alerts_view import new_console, test_alert
+    from tokentide_deploy.alerts_view import new_console, trial_alert
     from tokentide_deploy.errors import DeployError
     from tokentide_schemas.cubes import unknown_name
     from tokentide_sinks.notify import deliver
@@ -115,7 +115,7 @@ def test(
     for one in config.receivers:
         if receiver and one.name not in receiver:
             continue
-        result = deliver(one, test_alert(now), now=now)
+        result = deliver(one, trial_alert(now), now=now)
         if not result.is_delivered:
             failed.append(one.name)
         outcome = "delivered" if result.is_delivered else f"NOT delivered: {result.error}"
