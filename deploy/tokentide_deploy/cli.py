@@ -16,6 +16,7 @@ COMMANDS = {
     "up": "Run the whole platform in this terminal: Kafka, store, stream worker, sinks.",
     "top": "Watch models and categories by tokens, live.",
     "board": "Serve the dashboards to a browser, read-only.",
+    "collect": "Take usage events over HTTP: JSON, CloudEvents, Arrow, OTLP traces, OpenRouter Broadcast.",
     "report": "Write the study State of AI over your own traffic, as one HTML file.",
     "sql": "Ask the store anything in SQL, read-only.",
     "alerts": "Rules, what has fired and why, and what would have fired.",

@@ -111,7 +111,7 @@ def _display(options: StackOptions) -> StackDisplay:
 
 def _plan(options: StackOptions, data_dir: DataDir) -> StackPlan:
     ports = plan_ports(options.port_base)
-    wanted = ["board"] if options.kafka else ["board", "kafka", "kafka-controller"]
+    wanted = ["board", "collector"] if options.kafka else ["board", "collector", "kafka", "kafka-controller"]
     if not options.clickhouse:
         wanted.append("store")
     check_free(ports, wanted)
@@ -132,6 +132,7 @@ def _plan(options: StackOptions, data_dir: DataDir) -> StackPlan:
         clickhouse_writer=writer,
         clickhouse_reader=reader,
         board_url=board_url(options.board_host, ports.board, token),
+        collector_url=f"http://{HOST}:{ports.collector}",
         pid=os.getpid(),
         pid_started_s=own_process_started_s(),
         started_at=datetime.now(UTC),
@@ -146,6 +147,7 @@ def _plan(options: StackOptions, data_dir: DataDir) -> StackPlan:
         options.simulated_events_per_s,
         listener,
         options.scenario,
+        ports.collector,
     )
 
 

@@ -159,6 +159,7 @@ def where_to_look(addresses: StackAddresses, after_s: float) -> list[str]:
     return [
         f'Ready after {after_s:.1f} s. Look with: tokentide top, or: tokentide sql "SELECT count() FROM events"',
         f"  Board       {addresses.board_url}",
+        f"  Collector   {addresses.collector_url}",
         f"  Kafka       {addresses.kafka_bootstrap_servers}",
         f"  ClickHouse  {reader.scheme}://{reader.host}:{reader.port} (database {reader.database}, user {reader.user})",
         f"  Data, logs  {addresses.data_dir}",

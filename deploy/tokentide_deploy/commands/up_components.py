@@ -14,6 +14,7 @@ from tokentide_deploy.embedded_kafka import BrokerCommand, broker_is_ready
 from tokentide_deploy.errors import StartError
 from tokentide_deploy.ports import HOST
 from tokentide_deploy.stack_state import ClickHouseAccount, StackAddresses
+from tokentide_producers.collector.settings import TOKEN_FILE_NAME
 from tokentide_sinks.limits import EXIT_STOPPED_BY_LIMIT
 
 _EXTERNAL_TIMEOUT_S = 30.0
@@ -41,6 +42,7 @@ class StackPlan:
     simulated_events_per_s: float | None
     board: BoardListener
     scenario: str | None = None
+    collector_port: int = 0
 
 
 def components(plan: StackPlan) -> list[ComponentSpec | StepSpec]:
@@ -61,6 +63,7 @@ def components(plan: StackPlan) -> list[ComponentSpec | StepSpec]:
         _alerts(plan),
         _module(plan, "notify", "tokentide_sinks.notify"),
         _board(plan),
+        _collector(plan),
     ]
     if plan.simulated_events_per_s is not None:
         arguments = ["--rate", f"{plan.simulated_events_per_s:g}"]
@@ -134,6 +137,15 @@ def _board(plan: StackPlan) -> ComponentSpec:
     env = {key: value for key, value in spec.env.items() if key != "TOKENTIDE_CLICKHOUSE_URL"}
     env |= {CLICKHOUSE_VARIABLE: plan.addresses.clickhouse_reader.url, TOKEN_VARIABLE: plan.board.token}
     return replace(spec, env=env)
+
+
+def _collector(plan: StackPlan) -> ComponentSpec:
+    arguments = ("--host", HOST, "--port", str(plan.collector_port))
+    tokens = ("--token-file", str(plan.data_dir.root / TOKEN_FILE_NAME))
+    spec = _module(plan, "collector", "tokentide_deploy.collector_process", *arguments, *tokens)
+    # It takes what comes from outside: it knows no store.
+    env = {key: value for key, value in spec.env.items() if key != "TOKENTIDE_CLICKHOUSE_URL"}
+    return replace(spec, env=env, stop_timeout_s=30.0)
 
 
 def _environment(plan: StackPlan, name: str) -> dict[str, str]:

@@ -1,0 +1,40 @@
+"""The collector's parts put together, for whichever process serves it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tokentide_producers.collector.access import Access
+from tokentide_producers.collector.app import Collector
+from tokentide_producers.collector.delivery import Delivery
+from tokentide_producers.collector.metrics import Metrics
+from tokentide_producers.collector.naming import catalogue_or_none, key_ring, naming
+from tokentide_producers.collector.settings import CollectorSettings
+
+
+def build_collector(
+    bootstrap_servers: str, settings: CollectorSettings, extra_kafka_config: dict[str, Any] | None = None
+) -> Collector:
+    """The ASGI application, not started; it connects to Kafka in its lifespan.
+
+    Raises AccessError, TokenFileError, HashKeysError, ValueError for settings that must not be served.
+    """
+    access = Access(settings.host, settings.token_file)
+    keys = key_ring(settings.hash_key.get_secret_value(), settings.hash_keys.get_secret_value())
+    metrics = Metrics()
+    catalogue = catalogue_or_none()
+
+    def count_without_key() -> None:
+        metrics.identifiers_without_key += 1
+
+    delivery = Delivery(
+        bootstrap_servers,
+        settings=settings.sender,
+        resolve_model=catalogue.resolve if catalogue is not None else str,
+        batch_wait_s=settings.batch_wait_s,
+        ack_timeout_s=settings.ack_timeout_s,
+        stalled_after_s=settings.stalled_after_s,
+        on_latency=metrics.observe_latency,
+        extra_kafka_config=extra_kafka_config,
+    )
+    return Collector(settings, access, delivery, naming(catalogue, keys, count_without_key), metrics)
