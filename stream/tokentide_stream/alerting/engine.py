@@ -159,4 +159,5 @@ def _taken_over(alert: Alert, said: AlertChange) -> Alert:
         ended_at=ended_at,
         is_told=True,
         silenced_by=said.silenced_by,
+        severity=said.severity,
     )

@@ -36,6 +36,10 @@ _KINDS_BY_WEIGHT: Final = (
     AlertKind.NEW_MODEL,
 )
 """Of several findings with one cause, which one says it best."""
+_SEVERE: Final = frozenset(_KINDS_BY_WEIGHT[:6])
+_SLIGHT: Final = frozenset({AlertKind.PRICE_CHANGE, AlertKind.NEW_MODEL})
+ALONE: Final = frozenset({AlertKind.BUDGET, AlertKind.LATE_RATE})
+"""Kinds that are no effect of what happens to a model or provider in the same minutes."""
 _WHO_FIRST: Final = (Dimension.PROVIDER, Dimension.MODEL, Dimension.AUTHOR)
 _DIMENSIONS_BY_WEIGHT: Final[dict[AlertKind, tuple[Dimension, ...]]] = {
     # A provider that is gone explains its models; a model that is launched explains its provider and author.
@@ -80,6 +84,11 @@ class Found:
         return (self.rule.name, self.kind.value, self.keys[0])
 
     @property
+    def tier(self) -> int:
+        """0 for what must not be hidden behind something slighter, 2 for what is slighter than everything else."""
+        return 0 if self.kind in _SEVERE else 2 if self.kind in _SLIGHT else 1
+
+    @property
     def weight(self) -> tuple[int, int, int, float]:
         """Sorts findings with one cause, the one that says it best first."""
         order = _DIMENSIONS_BY_WEIGHT.get(self.kind, _OTHERWISE)
@@ -104,4 +113,6 @@ class Ended:
 
 def may_be_one_cause(first: Found, second: Found) -> bool:
     """Whether two findings of about the same time can have one cause, by the models that they are about."""
+    if first.kind in ALONE or second.kind in ALONE:
+        return False
     return first.models is None or second.models is None or not first.models.isdisjoint(second.models)

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
-from tokentide_schemas.alerts import AlertKind, AlertState, alert_id
+from tokentide_schemas.alerting.receivers import SEVERITY_RANK
+from tokentide_schemas.alerts import AlertKind, AlertState, Severity, alert_id
 from tokentide_stream.alerting.found import EVENT_KINDS, Ended, Found, Slot, may_be_one_cause
 
 AT_ONCE: Final = frozenset({AlertKind.OUTAGE, AlertKind.SILENCE, AlertKind.PRICE_CUT, AlertKind.LAUNCH})
@@ -53,6 +54,7 @@ class Alert:
     last_value: float | None = None
     is_told: bool = True
     silenced_by: str = ""
+    severity: Severity = Severity.INFO
     resolved_at: dt.datetime | None = None
 
 
@@ -116,6 +118,9 @@ class Lifecycle:
         self.alerts.append(_opened(found, now))
 
     def _joins(self, found: Found, alert: Alert) -> bool:
+        if alert.phase is not Phase.HELD and found.tier < alert.lead.tier:
+            # An outage is not told by saying that a price has changed.
+            return False
         near_begin = abs(found.detected_at - alert.lead.detected_at) <= LINK
         near_end = alert.ended_at is not None and found.detected_at - alert.ended_at <= LINK
         near = near_begin or near_end or abs(found.started_at - alert.lead.started_at) <= LINK / 2
@@ -123,6 +128,8 @@ class Lifecycle:
 
     def _is_aftermath(self, found: Found, alert: Alert) -> bool:
         """What a cause's end moves back is no cause of its own."""
+        if found.tier < alert.lead.tier or alert.lead.kind in EVENT_KINDS:
+            return False
         if found.slot == alert.lead.slot or alert.resolved_at is None or found.detected_at - alert.resolved_at > LINK:
             return False
         return any(may_be_one_cause(found, other) for other in (alert.lead, *alert.members))
@@ -151,7 +158,7 @@ class Lifecycle:
                 alert = replace(alert, phase=Phase.RESOLVED, resolved_at=now)
                 changes.append(Change(alert, AlertState.RESOLVED, now, never_fired=True))
             elif alert.fires_at <= now:
-                alert = replace(alert, phase=Phase.FIRING)
+                alert = replace(alert, phase=Phase.FIRING, severity=_severity(alert))
                 changes.append(Change(alert, AlertState.FIRING, now))
                 if alert.lead.kind in EVENT_KINDS:
                     alert = replace(alert, ended_at=now)
@@ -183,6 +190,12 @@ class Lifecycle:
                 self.alerts[number] = replace(one, silenced_by=by)
 
 
+def _severity(alert: Alert) -> Severity:
+    """The gravest of what is one cause."""
+    rules = [one.rule for one in (alert.lead, *alert.members)]
+    return max((rule.severity for rule in rules), key=lambda one: SEVERITY_RANK[one])
+
+
 def _hold(found: Found) -> dt.timedelta:
     if found.kind in EVENT_KINDS:
         return EVENT_HOLD
@@ -194,7 +207,7 @@ def _fires_at(found: Found, opened_at: dt.datetime) -> dt.datetime:
 
 
 def _opened(found: Found, now: dt.datetime) -> Alert:
-    return Alert(_id(found), found, Phase.HELD, now, _fires_at(found, now))
+    return Alert(_id(found), found, Phase.HELD, now, _fires_at(found, now), severity=found.rule.severity)
 
 
 def _joined(alert: Alert, found: Found, now: dt.datetime) -> Alert:
@@ -202,7 +215,8 @@ def _joined(alert: Alert, found: Found, now: dt.datetime) -> Alert:
     if alert.phase is Phase.HELD and found.weight < alert.lead.weight:
         fires_at = max(now, min(_fires_at(found, now), max(alert.fires_at, now)))
         fires_at = _fires_at(found, now) if alert.lead.kind in EVENT_KINDS else fires_at
-        return Alert(_id(found), found, Phase.HELD, now, fires_at, (*alert.members, alert.lead))
+        members = (*alert.members, alert.lead)
+        return Alert(_id(found), found, Phase.HELD, now, fires_at, members, severity=found.rule.severity)
     return replace(alert, members=(*alert.members, found))
 
 

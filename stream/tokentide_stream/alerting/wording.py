@@ -83,7 +83,7 @@ def record(change: Change, silenced_by: str, emitted_at: dt.datetime) -> AlertCh
         state=change.state,
         rule=found.rule.name,
         kind=found.kind,
-        severity=found.rule.severity,
+        severity=alert.severity,
         measure=found.measure,
         dimension=found.dimension,
         scope=str(found.rule.scope),

@@ -137,6 +137,28 @@ def test_a_new_model_that_moves_nothing_is_told_after_a_while_and_is_over() -> N
     assert world.said == [("acme/one firing", 5), ("acme/one resolved", 10)]
 
 
+def test_an_outage_is_not_hidden_behind_a_new_price_of_one_of_its_models() -> None:
+    world = World()
+    price = found(T0, kind=AlertKind.PRICE_CHANGE, rule=NewModelRule(name="price"))
+    world.minute(price)
+    world.minutes(6)
+    models = frozenset({"acme/one", "acme/two"})
+    world.minute(found(world.now, "hoster", AlertKind.OUTAGE, rule=share_rule("p", "provider"), models=models))
+    assert world.said == [("acme/one firing", 5), ("hoster firing", 7)]
+
+
+def test_an_alert_is_as_grave_as_the_gravest_of_its_findings() -> None:
+    world = World()
+    models = frozenset({"acme/one"})
+    grave = share_rule("v", "provider", severity="critical")
+    world.minute(
+        found(T0, "hoster", AlertKind.OUTAGE, rule=share_rule("p", "provider"), models=models),
+        found(T0, "hoster", AlertKind.SILENCE, rule=grave, models=models),
+    )
+    (change,) = world.changes
+    assert (change.alert.lead.rule.name, change.alert.severity.value) == ("p", "critical")
+
+
 def error_rule(**fields: Any) -> ErrorRateRule:
     return ErrorRateRule.model_validate({"name": "errors", **fields})
 
