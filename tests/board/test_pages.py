@@ -214,3 +214,36 @@ def test_a_panel_that_fails_says_why_and_the_others_go_on(
     assert "42" in page.run("document.querySelector('#panel-2').innerText")
     assert page.run("document.querySelectorAll('.panel img').length") == 0
     assert page.problems() == []
+
+
+def test_alerts_are_drawn_as_regions_and_told_in_words(open_page: Callable[..., Page]) -> None:
+    page = open_page("/d/tokentide-now?timezone=utc&from=now-6h&to=now")
+    page.wait_for("!document.getElementById('marks').hidden")
+    summary = page.run("document.querySelector('#marks summary').textContent")
+    assert summary.startswith("Marked in the charts: alerts ")
+    # A summary: what the browser itself opens with the Enter key once it has the focus.
+    page.run("document.querySelector('#marks summary').focus()")
+    assert page.run("document.activeElement.tagName") == "SUMMARY"
+    page.run("document.activeElement.click()")
+    page.wait_for("document.getElementById('marks').open")
+    lines = page.run("[...document.querySelectorAll('#marks li')].map((one) => one.textContent)")
+    assert len(lines) == int(summary.rsplit(" ", 1)[1])
+    assert any("launch" in line and "took 8.0 pp of all tokens" in line for line in lines)
+    assert all(" to " in line for line in lines), "an alert has an end, or goes on until now"
+    charts = page.run("[...document.querySelectorAll('.kind-timeseries .canvas')].map((one) => one.ariaLabel)")
+    assert charts and all("Marked: alerts " in label for label in charts)
+    assert page.problems() == []
+
+
+def test_the_pointer_in_a_region_shows_the_alert(open_page: Callable[..., Page]) -> None:
+    page = open_page("/d/tokentide-now?timezone=utc&from=now-6h&to=now")
+    page.wait_for("!document.getElementById('marks').hidden")
+    box = page.run(
+        "(() => { const r = document.querySelector('.kind-timeseries .canvas').getBoundingClientRect();"
+        " return [r.left, r.top, r.width, r.height]; })()"
+    )
+    # The last alerts go on until now, which is where the chart ends.
+    page.mouse("mouseMoved", box[0] + box[2] * 0.90, box[1] + box[3] / 2)
+    page.mouse("mouseMoved", box[0] + box[2] * 0.91, box[1] + box[3] / 2)
+    page.wait_for("document.querySelector('.tip-note')?.textContent.includes('acme/model-')")
+    assert page.problems() == []
