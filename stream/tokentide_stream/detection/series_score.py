@@ -16,6 +16,7 @@ from tokentide_stream.detection.timeforms import all_epoch_seconds
 _LARGEST = 1e100
 _TELLING = 1.75
 """-log10 of the probability that scores 0.5."""
+_SETTLING_VALUES = 24
 _REST_VALUES = 100.0
 _REST_PART = 0.04
 _WEIGHTS = {"point": 1.0, "level": 1.0, "unrest": 1.0, "spread": 1.0, "shape": 1.0, "season": 1.0, "range": 1.0}
@@ -48,6 +49,7 @@ class SeriesScorer:
         self._tails = [Tail(_LEAST_SCALES[name]) for name in NAMES]
         self._seen = 0
         self._told = 0.0
+        self._settling = 0
 
     def step(self, time_s: float, value: float) -> float:
         """Score of the next value."""
@@ -64,7 +66,10 @@ class SeriesScorer:
         fresh = max(0.0, surprise - self._told)
         self._told *= 1 - 1 / max(_REST_VALUES, _REST_PART * self._seen)
         if fresh >= _TELLING:
-            self._told = surprise
+            self._told, self._settling = surprise, _SETTLING_VALUES
+        elif self._settling:
+            # The slower views are still filling with what was just told.
+            self._told, self._settling = max(self._told, surprise), self._settling - 1
         return fresh / (fresh + _TELLING)
 
 

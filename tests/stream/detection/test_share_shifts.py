@@ -122,7 +122,7 @@ def _plain(alerts: list[ShareShift]) -> list[tuple[object, ...]]:
 
 
 def test_rows_of_every_form_give_the_same_alerts() -> None:
-    rows = [row[:4] for row in _demo_rows(3, "launch", minutes=40)]
+    rows = [row[:4] for row in _demo_rows(3, "launch", minutes=30)]
     expected = _plain(detect_share_shifts(rows))
     assert len(expected) == 1
     mappings = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
@@ -141,7 +141,7 @@ def test_rows_of_every_form_give_the_same_alerts() -> None:
 
 
 def test_times_come_back_in_the_form_they_were_given_in() -> None:
-    rows = _demo_rows(3, "launch", minutes=40)
+    rows = _demo_rows(3, "launch", minutes=30)
     at = detect_share_shifts(rows)[0].detected_at
     for form in (
         lambda t: t.replace(tzinfo=None),
@@ -195,7 +195,7 @@ def _tally(module: ModuleType, kinds: list[str], seeds: range) -> judge_module.T
     for kind in kinds:
         for seed in seeds:
             mix = module.make(kind, seed)
-            if mix.requests.size > 9_000:
+            if mix.requests.size > 6_000:
                 continue
             places = {name: place for place, name in enumerate(mix.names())}
             told = [
@@ -211,7 +211,7 @@ def _tally(module: ModuleType, kinds: list[str], seeds: range) -> judge_module.T
 
 
 def test_a_short_run_of_the_labelled_suite_holds_the_promises() -> None:
-    found = _tally(mixes, list(mixes.KINDS), range(200, 203))
-    assert found.hits + found.misses >= 5
-    assert found.f1 >= 0.9
+    found = _tally(mixes, list(mixes.KINDS), range(200, 202))
+    assert found.hits + found.misses >= 3
+    assert found.f1 >= 0.95
     assert found.median_delay(abrupt=True) <= 3
