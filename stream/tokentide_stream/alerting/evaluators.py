@@ -87,7 +87,11 @@ def keyed_cells(rule: Any, window: Window, facts: ModelFacts) -> Cells | None:
     models = window.models.get(source)
     if models is None:
         return None
-    return sums_by(models, lambda model, provider: facts.key(dimension, model, provider))
+    known = window.summed.get((source, dimension))
+    if known is None:
+        known = sums_by(models, lambda model, provider: facts.key(dimension, model, provider))
+        window.summed[source, dimension.value] = known
+    return known
 
 
 def _measure(cell: Cell, measure: MeasureName) -> float:

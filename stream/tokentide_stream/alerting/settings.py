@@ -21,7 +21,7 @@ class AlertingSettings(PlatformSettings, AlertSettings):
         30, ge=5, le=3_600, description="After this a partition without events no longer holds windows open."
     )
     alerting_history_s: int = Field(
-        172_800, ge=600, le=60 * 86_400, description="History from which references are learned at a start."
+        90_000, ge=600, le=60 * 86_400, description="History from which references are learned at a start."
     )
     alerting_catch_up_s: int = Field(
         3_600, ge=120, le=86_400, description="After a pause, windows that are older are learned from and not told."

@@ -123,11 +123,11 @@ def _taken(message: Message) -> AlertChange | EngineProgress | None:
 class AlertsPublisher:
     """Appends to the alerts topic. Only the newest of several can. AlertsTopicError from every method."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
+    def __init__(self, bootstrap_servers: str, transactional_id: str = TRANSACTIONAL_ID) -> None:
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap_servers,
-                "transactional.id": TRANSACTIONAL_ID,
+                "transactional.id": transactional_id,
                 "transaction.timeout.ms": 60_000,
                 "acks": "all",
                 "linger.ms": 0,

@@ -59,6 +59,8 @@ class Window:
     cells: dict[Source, Cells] = field(default_factory=dict)
     latencies: dict[Source, dict[str, Counts]] = field(default_factory=dict)
     late: tuple[int, int] | None = None
+    summed: dict[tuple[Source, str], Cells] = field(default_factory=dict)
+    """Sums that several rules ask for, made once: see `evaluators.keyed_cells`."""
 
     @property
     def end(self) -> dt.datetime:
@@ -73,12 +75,12 @@ class Window:
 
 def sums_by(cells: Mapping[tuple[str, str], Cell], key_of: Callable[[str, str], str]) -> Cells:
     """Cells of models and providers added up by another key."""
-    found: Cells = {}
+    groups: dict[str, list[Cell]] = {}
     for (model, provider), cell in cells.items():
-        key = key_of(model, provider)
-        before = found.get(key)
-        found[key] = cell if before is None else before.plus(cell)
-    return found
+        groups.setdefault(key_of(model, provider), []).append(cell)
+    return {
+        key: group[0] if len(group) == 1 else Cell(*map(sum, zip(*group, strict=True))) for key, group in groups.items()
+    }
 
 
 def merged(windows: Sequence[Window], start: dt.datetime, window_s: int) -> Window:
