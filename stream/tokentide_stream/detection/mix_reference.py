@@ -16,6 +16,7 @@ HORIZONS = (2, 3, 6, 12)
 _LARGEST_PART = (0.85, 0.85, 0.6, 0.5)
 """What one window may contribute to the effect over a horizon."""
 _RING = max(HORIZONS)
+_GONE = 0.25
 _LAG = 3
 _TAIL_LAG = 4
 _PHI_SNAPSHOTS = 5
@@ -49,7 +50,12 @@ def centre_of(ratio: Floats, expected: Floats, count: Floats, usable: Bools) -> 
     half of the weight have not moved. A key weighs the root of its size, at most 40 % of all.
     """
     fit = usable & (count >= 8)
-    if fit.sum() < 3 or expected[fit].sum() < 0.4 * expected[usable].sum():
+    least_keys, least_mass = 3, 0.4
+    # Where part of the keys is gone and the rest has all of it, the rest has not moved, even if it was the lesser part.
+    alive = fit & (ratio >= _GONE)
+    if alive.sum() < fit.sum() and expected[alive].sum() >= 0.1 * expected[fit].sum():
+        fit, least_keys, least_mass = alive, 2, 0.1
+    if fit.sum() < least_keys or expected[fit].sum() < least_mass * expected[usable].sum():
         mass = float(expected[usable].sum())
         return float((ratio * expected)[usable].sum()) / mass if mass > 0 else 1.0
     values, weight = ratio[fit], np.sqrt(expected[fit])

@@ -48,9 +48,7 @@ class Canvas:
     def places(self, count: int) -> list[int]:
         """Places after the probation, apart from each other."""
         edges = np.linspace(0.25 * self.n, 0.95 * self.n, count + 1)
-        return [
-            int(self.rng.uniform(a + 0.1 * (b - a), a + 0.8 * (b - a))) for a, b in itertools.pairwise(edges)
-        ]
+        return [int(self.rng.uniform(a + 0.1 * (b - a), a + 0.8 * (b - a))) for a, b in itertools.pairwise(edges)]
 
     def mark(self, *places: int) -> None:
         self.anomalies.extend(places)
