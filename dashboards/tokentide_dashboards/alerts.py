@@ -128,18 +128,18 @@ def alerts_dashboard() -> Dashboard:
             ],
         ),
         table_panel(
-            *grid.cell(11, 9), "Receivers",
+            *grid.cell(12, 9), "Receivers",
             "What became of telling each receiver of the alerts file, by the time of the newest attempt. Ended first: "
             "the alert was over before it could be told, and its end was told instead.",
             sql.BY_RECEIVER,
             columns=[
-                *(TableColumn(name, "short") for name in ("Told", "Trying again", "Not told", "Ended first")),
-                TableColumn("Most attempts", "short"),
+                *(TableColumn(name, "short") for name in ("Told", "Waiting", "Not told", "Ended first")),
+                TableColumn("Attempts", "short"),
                 TableColumn("Newest", "dateTimeFromNow"),
             ],
         ),
         table_panel(
-            *grid.cell(13, 9), "Deliveries with trouble",
+            *grid.cell(12, 9), "Deliveries with trouble",
             "Changes of alerts that a receiver has not got, or not at the first attempt's word: the newest attempt and "
             "what it ended with. Never an address or a secret.",
             sql.TROUBLE,

@@ -140,10 +140,10 @@ BY_RECEIVER: Final = f"""SELECT
     receiver AS "Receiver",
     any(receiver_type) AS "Type",
     countIf(outcome = 'delivered') AS "Told",
-    countIf(outcome = 'retrying') AS "Trying again",
+    countIf(outcome = 'retrying') AS "Waiting",
     countIf(outcome IN ('refused', 'given_up')) AS "Not told",
     countIf(outcome = 'superseded') AS "Ended first",
-    maxIf(attempts, outcome != 'superseded') AS "Most attempts",
+    maxIf(attempts, outcome != 'superseded') AS "Attempts",
     max(attempted_at) AS "Newest",
     argMax(error, attempted_at) AS "Newest error"
 {_DELIVERIES}

@@ -146,7 +146,7 @@ def series_panel(
         .draw_style(common_models.GraphDrawStyle.BARS if bars else common_models.GraphDrawStyle.LINE)
         .line_interpolation(common_models.LineInterpolation.LINEAR)
         .line_width(1)
-        .fill_opacity(70 if stacked else 10)
+        .fill_opacity(70 if stacked or bars else 10)
         .show_points(common_models.VisibilityMode.AUTO)
         .stacking(common.StackingConfig().group("A").mode(mode))
         .legend(

@@ -253,7 +253,7 @@ def test_the_most_severe_alert_stands_first_and_a_silenced_one_last(busy: Store)
 
 def test_a_receiver_that_is_down_is_seen(busy: Store) -> None:
     rows = busy.table(panel_of("alerts", "Receivers")["targets"][0]["rawSql"], TEN_WEEKS)
-    assert [(row["Receiver"], row["Told"], row["Trying again"], row["Newest error"]) for row in rows] == [
+    assert [(row["Receiver"], row["Told"], row["Waiting"], row["Newest error"]) for row in rows] == [
         ("log", 18, 0, ""),
         ("slack", 0, 18, "answered 503 Service Unavailable"),
         ("webhook", 18, 0, ""),
