@@ -85,7 +85,9 @@ class Found:
 
     @property
     def tier(self) -> int:
-        """0 for what must not be hidden behind something slighter, 2 for what is slighter than everything else."""
+        """What must not be hidden behind something slighter: from -1, nothing comes at all, to 2, slighter than all."""
+        if self.kind is AlertKind.SILENCE and self.dimension == Dimension.TOTAL:
+            return -1
         return 0 if self.kind in _SEVERE else 2 if self.kind in _SLIGHT else 1
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokentide_schemas.alerting.rules import ErrorRateRule, NewModelRule, ShareShiftRule
+from tokentide_schemas.alerting.rules import ErrorRateRule, NewModelRule, ShareShiftRule, VolumeShiftRule
 from tokentide_schemas.alerts import AlertKind, AlertState
 from tokentide_stream.alerting.found import Ended, Found
 from tokentide_stream.alerting.lifecycle import Change, Lifecycle
@@ -145,6 +145,14 @@ def test_an_outage_is_not_hidden_behind_a_new_price_of_one_of_its_models() -> No
     models = frozenset({"acme/one", "acme/two"})
     world.minute(found(world.now, "hoster", AlertKind.OUTAGE, rule=share_rule("p", "provider"), models=models))
     assert world.said == [("acme/one firing", 5), ("hoster firing", 7)]
+
+
+def test_silence_of_everything_is_told_even_while_an_outage_lasts() -> None:
+    world = World()
+    world.minute(found(T0, "hoster", AlertKind.OUTAGE, rule=share_rule("p", "provider"), models=frozenset({"a/one"})))
+    total = VolumeShiftRule.model_validate({"name": "total-volume"})
+    world.minute(found(world.now, "total", AlertKind.SILENCE, rule=total, dimension="total", models=None))
+    assert world.said == [("hoster firing", 0), ("total firing", 1)]
 
 
 def test_an_alert_is_as_grave_as_the_gravest_of_its_findings() -> None:
