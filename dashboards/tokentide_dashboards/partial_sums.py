@@ -14,6 +14,7 @@ from typing import Final
 from tokentide_schemas.catalogue_tables import ATTRIBUTES, model_columns
 from tokentide_schemas.cubes import CUBES, Cube
 from tokentide_schemas.event import TOKEN_BUCKETS
+from tokentide_schemas.rollup_sums import sums_by
 
 TOTAL: Final = "total_tokens"
 _CUBE_OF_STEM: Final = {"rollup": "model", "rollup_models": "model"}
@@ -59,13 +60,9 @@ def presummed(
         used.update(buckets)
     dimensions = [name for name in cube.dimensions if name in used]
     measures = [name for name in cube.measures if name in used]
-    columns = [f"{window} AS {window_name}", *(f"p.{name} AS {name}" for name in dimensions)]
-    columns += [f"sum(p.{name}) AS {name}" for name in measures]
-    rows = f"""SELECT {", ".join(columns)}
-        FROM {cube.partials_table} AS p FINAL
-        WHERE {" AND ".join((where_window, *before))}
-            AND p.window_start >= (SELECT max(counted_from) FROM stream_coverage WHERE cube = '{cube.name}')
-        GROUP BY {", ".join((window_name, *dimensions))}"""
+    keys = [(window, window_name), *((f"p.{name}", name) for name in dimensions)]
+    counted = f"p.window_start >= (SELECT max(counted_from) FROM stream_coverage WHERE cube = '{cube.name}')"
+    rows = sums_by(cube, keys, measures, " AND ".join((where_window, *before, counted)))
     further = [f"{' + '.join(buckets)} AS {TOTAL}"] if TOTAL in used else []
     further += [_ATTRIBUTES] if with_attributes else []
     if further:
@@ -75,15 +72,14 @@ def presummed(
 
 
 def names(stem: str, tier: str, dimension: str, label: str, where_window: str) -> str:
-    """Distinct labels of a dimension. `dimension`: the column of the cube that `label` is made of.
-
-    A name is the same in every version of a row, so that nothing has to be merged for it.
-    """
+    """Distinct labels of a dimension. `dimension`: the column of the cube that `label` is made of."""
     attributes = f",\n        {_ATTRIBUTES}" if words(label) & set(ATTRIBUTES) else ""
+    rows = sums_by(part(stem, tier), [(f"p.{dimension}", dimension)], [], where_window)
     return f"""SELECT DISTINCT {label} AS name
 FROM
 (
     SELECT {dimension}{attributes}
-    FROM (SELECT DISTINCT p.{dimension} AS {dimension} FROM {part(stem, tier).partials_table} AS p
-        WHERE {where_window})
+    FROM (
+    {rows}
+    )
 )"""

@@ -20,7 +20,8 @@ ROWS: Final = 50
 
 _CHOSEN: Final = "${window:singlequote}"
 UNIT_S: Final = f"if({_CHOSEN} = 'day', 3600, 86400)"
-LENGTH_S: Final = f"transform({_CHOSEN}, ['day', 'week', 'month'], [86400, 604800, 2592000], 604800)"
+# Not transform(): the engine does not calculate it before it reads, and would read every window there is.
+LENGTH_S: Final = f"multiIf({_CHOSEN} = 'day', 86400, {_CHOSEN} = 'month', 2592000, 604800)"
 END_S: Final = f"intDiv(toUnixTimestamp(least($__toTime, now())), {UNIT_S}) * {UNIT_S}"
 
 

@@ -9,6 +9,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from tokentide_dashboards.data_links import cell, to_model
 from tokentide_dashboards.frame import new_dashboard
 from tokentide_dashboards.panels import Grid, TableColumn, choice_variable, series_panel, table_panel
+from tokentide_schemas.kept_views import RETENTION, USERS_BY_MODEL
 
 UID: Final = "tokentide-retention"
 LEADING_MODELS: Final = 10
@@ -24,13 +25,13 @@ _LAST_MONTH: Final = "toStartOfMonth(toDate(least($__toTime, now()), 'UTC'))"
 COHORT_MEANING: Final = (
     "A cohort: users, as keyed hashes, whose first month with the model it is (UTC). Active: had at least one request "
     "with that model in a month; who comes back after a gap counts again. Requests without a user count for nobody. "
-    "The month that is still running counts as far as it has come."
+    "The month that is still running counts as far as it has come, of up to 15 minutes ago."
 )
 
 _PER_COHORT: Final = f"""SELECT
             {_MODEL} AS model_name, cohort_month, max(cohort_users) AS size,
             mapFromArrays(groupArray(toUInt16(months_since)), groupArray(share)) AS by_month
-        FROM retention
+        FROM {RETENTION.recent}
         WHERE {_IN_RANGE} AND {_SELECTED}
         GROUP BY model_name, cohort_month"""
 
@@ -81,7 +82,7 @@ FROM
     FROM
     (
         SELECT toDateTime(day, 'UTC') AS time, {_MODEL} AS name, users, sum(users) OVER (PARTITION BY name) AS total
-        FROM users_by_model_1d
+        FROM {USERS_BY_MODEL.recent}
         WHERE day >= toDate($__fromTime, 'UTC') AND day <= toDate($__toTime, 'UTC') AND {_SELECTED}
     )
 )
@@ -89,7 +90,7 @@ WHERE place <= {LEADING_MODELS}
 ORDER BY time, place"""
 
 MODEL_OPTIONS_SQL: Final = f"""SELECT DISTINCT {_MODEL} AS name
-FROM users_by_model_1d
+FROM {USERS_BY_MODEL.recent}
 WHERE day >= toDate($__fromTime, 'UTC') AND day <= toDate($__toTime, 'UTC')
 ORDER BY name"""
 
@@ -119,7 +120,7 @@ def retention_dashboard() -> Dashboard:
         series_panel(
             *grid.cell(12, 11), "Users a day by model",
             f"Distinct users of the model on the day (UTC), standard error about 0.3 %, the {LEADING_MODELS} models "
-            "with the most. Requests without a user count for nobody.",
+            "with the most, of up to 15 minutes ago. Requests without a user count for nobody.",
             USERS_SQL, unit="short", stacked=False, min_interval="1d",
         ),
     ]  # fmt: skip

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from tokentide_dashboards.partial_sums import names
+from tokentide_schemas.cubes import DAY_S
+
 Dimension = Literal["model", "category", "provider"]
 
 RATE_MINUTES: Final = 5
@@ -119,8 +122,16 @@ ORDER BY time, indexOf(series, name)"""
 
 
 def options(dimension: Dimension) -> str:
-    """The values that a variable offers: those that the range holds."""
-    return f"""SELECT DISTINCT {LABELS[dimension]} AS name
-FROM rollup_1m
-WHERE $__timeFilter(window_start)
+    """The values that a variable offers: those that the range holds, in whole days when it is longer than a day."""
+    is_long = f"$__toTime - $__fromTime > {DAY_S}"
+    day = "toStartOfDay($__fromTime, 'UTC')"
+    minutes = f"NOT ({is_long}) AND $__timeFilter(p.window_start)"
+    days = f"{is_long} AND p.window_start >= {day} AND p.window_start <= $__toTime"
+    return f"""SELECT DISTINCT name
+FROM
+(
+{names("rollup", "1m", dimension, LABELS[dimension], minutes)}
+UNION ALL
+{names("rollup", "1d", dimension, LABELS[dimension], days)}
+)
 ORDER BY name"""

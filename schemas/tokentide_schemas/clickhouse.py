@@ -20,6 +20,7 @@ from tokentide_schemas.erasure_tables import ERASURES
 from tokentide_schemas.event import COLUMNS, TOKEN_BUCKETS
 from tokentide_schemas.published import published_statements
 from tokentide_schemas.repricing_tables import repricing_statements
+from tokentide_schemas.rollup_sums import SUMMED_WEEKS, has_sums, partition_key, sums_table
 from tokentide_schemas.share_tables import share_statements
 from tokentide_schemas.user_tables import user_statements
 
@@ -72,7 +73,7 @@ def partials_table(cube: Cube) -> str:
     emitted_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(version)
-PARTITION BY toYYYYMM(window_start)
+PARTITION BY {partition_key(cube)}
 ORDER BY ({key})"""
 
 
@@ -199,6 +200,7 @@ def base_statements() -> list[str]:
         ERASURES,
         WATERMARKS,
         COVERAGE,
+        SUMMED_WEEKS,
         SAMPLES,
         *catalogue_statements(),
         *repricing_statements(),
@@ -210,7 +212,8 @@ def base_statements() -> list[str]:
 
 def cube_statements(cubes: tuple[Cube, ...]) -> list[str]:
     """Tables and views of cubes and their tiers, each safe to run again."""
-    tables = [partials_table(cube) for cube in stored_cubes(cubes)]
+    stored = stored_cubes(cubes)
+    tables = [partials_table(cube) for cube in stored] + [sums_table(cube) for cube in stored if has_sums(cube)]
     return tables + [rollup_view(part, name) for cube in cubes for name, part in cube.views.items()]
 
 

@@ -15,6 +15,9 @@ from typing import Final
 from tokentide_schemas.alert_delivery_tables import ALERT_DELIVERIES_TABLE
 from tokentide_schemas.alert_tables import ALERT_CHANGES_TABLE
 from tokentide_schemas.catalogue_tables import CATALOGUE_TABLES, stored_in
+from tokentide_schemas.cubes import CUBES, stored_cubes
+from tokentide_schemas.kept_views import KEPT_VIEWS_TABLE, VIEWS
+from tokentide_schemas.rollup_sums import SUMMED_WEEKS_TABLE, SUMS_SUFFIX, has_sums, sums_table_name
 
 EVERYWHERE: Final = frozenset(
     {
@@ -23,6 +26,10 @@ EVERYWHERE: Final = frozenset(
         # Each replica prices its own rows by a dictionary of its own.
         *("repricing_runs", "repricing_prices"),
         *(ALERT_CHANGES_TABLE, ALERT_DELIVERIES_TABLE),
+        *(KEPT_VIEWS_TABLE, *(view.table for view in VIEWS)),
+        SUMMED_WEEKS_TABLE,
+        # Weeks are not added up on a cluster; the tables are there so that queries are the same.
+        *(sums_table_name(cube) for cube in stored_cubes(CUBES) if has_sums(cube)),
     }
 )
 """Tables that every node has whole; all others are sharded."""
@@ -98,7 +105,7 @@ class Table:
     @property
     def is_sharded(self) -> bool:
         """Whether a node holds only its shard's rows."""
-        return self.name not in EVERYWHERE
+        return not _is_everywhere(self.name)
 
     @property
     def sharding_key(self) -> str:
@@ -123,6 +130,11 @@ class Table:
                 f"ENGINE = Distributed('{cluster.name}', '{cluster.database}', '{local}', {self.sharding_key})"
             )
         return found
+
+
+def _is_everywhere(table: str) -> bool:
+    # The second of cubes that a configuration adds.
+    return table in EVERYWHERE or table.endswith(SUMS_SUFFIX)
 
 
 def _replicated(engine: str, table: str, local: str, cluster: Cluster, is_sharded: bool) -> str:
@@ -171,7 +183,7 @@ def render(sql: str, cluster: Cluster | None) -> list[str]:
 
 
 def _altered(verb: str, table: str, command: str, on: str) -> Iterator[str]:
-    is_sharded = table not in EVERYWHERE
+    is_sharded = not _is_everywhere(table)
     yield f"{verb} {table}{LOCAL_SUFFIX if is_sharded else ''} {on} {command}"
     # The table in front has columns, but neither rows nor a TTL of its own.
     if verb == "ALTER TABLE" and is_sharded and command.startswith(_COLUMN_COMMANDS):
@@ -180,7 +192,7 @@ def _altered(verb: str, table: str, command: str, on: str) -> Iterator[str]:
 
 def parts_table(table: str, cluster: Cluster | None) -> str:
     """The table that `system.parts` names."""
-    return table if cluster is None or table in EVERYWHERE else table + LOCAL_SUFFIX
+    return table if cluster is None or _is_everywhere(table) else table + LOCAL_SUFFIX
 
 
 def system_table(name: str, cluster: Cluster | None) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from tokentide_schemas.catalogue_tables import MODELS_DICTIONARY
+from tokentide_schemas.kept_views import kept_view_statements
 
 SET: Final = "uniqCombined64(17)"
 """Exact for small sets; the standard error of a large one is 1.04 / sqrt(2^17), about 0.3 %."""
@@ -133,4 +134,5 @@ later. A user that comes back after a gap counts again. Months in which nobody d
 
 def user_statements() -> list[str]:
     """Everything that counting users needs, in order, each safe to run again; after the dictionaries."""
-    return [USERS_1D, USER_REQUESTS_1D, USER_MONTHS, USER_PROGRESS, USERS_VIEW, RETENTION_VIEW]
+    tables = [USERS_1D, USER_REQUESTS_1D, USER_MONTHS, USER_PROGRESS]
+    return [*tables, USERS_VIEW, RETENTION_VIEW, *kept_view_statements()]

@@ -8,6 +8,7 @@ from tokentide_schemas.clickhouse import cube_statements
 from tokentide_schemas.cluster_ddl import Cluster, render
 from tokentide_schemas.cubes import Cube, stored_cubes
 from tokentide_schemas.dimensions import dimension_type
+from tokentide_schemas.rollup_sums import SUMMED_WEEKS_TABLE, has_sums
 from tokentide_sinks.migrate import MigrationError
 from tokentide_sinks.store import Store
 
@@ -61,4 +62,11 @@ def create_cubes(store: Store, cubes: Sequence[Cube], cluster: Cluster | None = 
     for statement in cube_statements(tuple(cubes)):
         for rendered in render(statement, cluster):
             store.command(rendered)
+    for cube in stored_cubes(cubes):
+        if cube.name in new and has_sums(cube):
+            # A table that was dropped and made again begins its parts' names anew.
+            for rendered in render(
+                f"DELETE FROM {SUMMED_WEEKS_TABLE} WHERE partials = '{cube.partials_table}'", cluster
+            ):
+                store.command(rendered)
     return new

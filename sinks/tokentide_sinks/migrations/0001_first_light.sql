@@ -168,6 +168,16 @@ CREATE TABLE IF NOT EXISTS stream_coverage
 ENGINE = ReplacingMergeTree(counted_from)
 ORDER BY (cube, topic, epoch, partition)
 ;
+CREATE TABLE IF NOT EXISTS rollup_summed_weeks
+(
+    partials LowCardinality(String) CODEC(ZSTD(1)),
+    week Date CODEC(ZSTD(1)),
+    parts Array(String) CODEC(ZSTD(1)),
+    generation UInt64 CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(generation)
+ORDER BY (partials, week)
+;
 CREATE TABLE IF NOT EXISTS pipeline_samples
 (
     sampled_at DateTime('UTC') CODEC(Delta, ZSTD(1)),
@@ -496,6 +506,65 @@ FROM
     GROUP BY cohort_month, canonical_model, month
 )
 ;
+CREATE TABLE IF NOT EXISTS kept_views
+(
+    name LowCardinality(String) CODEC(ZSTD(1)),
+    generation UInt64 CODEC(ZSTD(1)),
+    sources Array(String) CODEC(ZSTD(1)),
+    checked_at DateTime64(3, 'UTC') CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(checked_at)
+ORDER BY name
+;
+CREATE TABLE IF NOT EXISTS retention_kept
+(
+    cohort_month Date CODEC(ZSTD(1)),
+    canonical_model String CODEC(ZSTD(1)),
+    months_since Int64 CODEC(ZSTD(1)),
+    users UInt64 CODEC(ZSTD(1)),
+    cohort_users UInt64 CODEC(ZSTD(1)),
+    share Float64 CODEC(ZSTD(1)),
+    generation UInt64 CODEC(ZSTD(1))
+)
+ENGINE = MergeTree
+PARTITION BY generation
+ORDER BY (canonical_model, cohort_month, months_since)
+;
+CREATE TABLE IF NOT EXISTS users_by_model_1d_kept
+(
+    day Date CODEC(ZSTD(1)),
+    canonical_model String CODEC(ZSTD(1)),
+    users UInt64 CODEC(ZSTD(1)),
+    requests UInt64 CODEC(ZSTD(1)),
+    requests_without_user UInt64 CODEC(ZSTD(1)),
+    generation UInt64 CODEC(ZSTD(1))
+)
+ENGINE = MergeTree
+PARTITION BY generation
+ORDER BY (day, canonical_model)
+;
+CREATE OR REPLACE VIEW retention_recent AS
+SELECT cohort_month, canonical_model, months_since, users, cohort_users, share FROM retention_kept WHERE generation = (
+    SELECT max(generation) FROM kept_views FINAL
+    WHERE name = 'retention' AND checked_at > now64(3) - toIntervalSecond(900)
+)
+UNION ALL
+SELECT cohort_month, canonical_model, months_since, users, cohort_users, share FROM retention WHERE (
+    SELECT max(generation) FROM kept_views FINAL
+    WHERE name = 'retention' AND checked_at > now64(3) - toIntervalSecond(900)
+) = 0
+;
+CREATE OR REPLACE VIEW users_by_model_1d_recent AS
+SELECT day, canonical_model, users, requests, requests_without_user FROM users_by_model_1d_kept WHERE generation = (
+    SELECT max(generation) FROM kept_views FINAL
+    WHERE name = 'users_by_model_1d' AND checked_at > now64(3) - toIntervalSecond(900)
+)
+UNION ALL
+SELECT day, canonical_model, users, requests, requests_without_user FROM users_by_model_1d WHERE (
+    SELECT max(generation) FROM kept_views FINAL
+    WHERE name = 'users_by_model_1d' AND checked_at > now64(3) - toIntervalSecond(900)
+) = 0
+;
 CREATE OR REPLACE VIEW usage AS
 SELECT
     * EXCEPT (session_hash, user_hash, api_key_hash),
@@ -706,7 +775,7 @@ CREATE TABLE IF NOT EXISTS rollup_model_1h_partials
     emitted_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(version)
-PARTITION BY toYYYYMM(window_start)
+PARTITION BY toMonday(window_start)
 ORDER BY (window_start, model, provider, category, outcome, source_epoch, source_partition, segment)
 ;
 CREATE TABLE IF NOT EXISTS rollup_model_1d_partials
@@ -746,7 +815,7 @@ CREATE TABLE IF NOT EXISTS rollup_model_1d_partials
     emitted_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(version)
-PARTITION BY toYYYYMM(window_start)
+PARTITION BY toMonday(window_start)
 ORDER BY (window_start, model, provider, category, outcome, source_epoch, source_partition, segment)
 ;
 CREATE TABLE IF NOT EXISTS rollup_geography_partials
@@ -824,7 +893,7 @@ CREATE TABLE IF NOT EXISTS rollup_geography_1h_partials
     emitted_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(version)
-PARTITION BY toYYYYMM(window_start)
+PARTITION BY toMonday(window_start)
 ORDER BY (window_start, country, category, outcome, source_epoch, source_partition, segment)
 ;
 CREATE TABLE IF NOT EXISTS rollup_geography_1d_partials
@@ -863,7 +932,7 @@ CREATE TABLE IF NOT EXISTS rollup_geography_1d_partials
     emitted_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(version)
-PARTITION BY toYYYYMM(window_start)
+PARTITION BY toMonday(window_start)
 ORDER BY (window_start, country, category, outcome, source_epoch, source_partition, segment)
 ;
 CREATE TABLE IF NOT EXISTS rollup_app_partials
@@ -937,7 +1006,7 @@ CREATE TABLE IF NOT EXISTS rollup_app_1h_partials
     emitted_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(version)
-PARTITION BY toYYYYMM(window_start)
+PARTITION BY toMonday(window_start)
 ORDER BY (window_start, app, source_epoch, source_partition, segment)
 ;
 CREATE TABLE IF NOT EXISTS rollup_app_1d_partials
@@ -974,7 +1043,7 @@ CREATE TABLE IF NOT EXISTS rollup_app_1d_partials
     emitted_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(version)
-PARTITION BY toYYYYMM(window_start)
+PARTITION BY toMonday(window_start)
 ORDER BY (window_start, app, source_epoch, source_partition, segment)
 ;
 CREATE TABLE IF NOT EXISTS rollup_tenant_partials
@@ -1048,7 +1117,7 @@ CREATE TABLE IF NOT EXISTS rollup_tenant_1h_partials
     emitted_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(version)
-PARTITION BY toYYYYMM(window_start)
+PARTITION BY toMonday(window_start)
 ORDER BY (window_start, tenant, source_epoch, source_partition, segment)
 ;
 CREATE TABLE IF NOT EXISTS rollup_tenant_1d_partials
@@ -1085,7 +1154,7 @@ CREATE TABLE IF NOT EXISTS rollup_tenant_1d_partials
     emitted_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(version)
-PARTITION BY toYYYYMM(window_start)
+PARTITION BY toMonday(window_start)
 ORDER BY (window_start, tenant, source_epoch, source_partition, segment)
 ;
 CREATE TABLE IF NOT EXISTS rollup_time_to_first_token_partials
@@ -1177,6 +1246,294 @@ CREATE TABLE IF NOT EXISTS rollup_request_size_partials
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(window_start)
 ORDER BY (window_start, category, input_tokens_bucket, output_tokens_bucket, source_epoch, source_partition, segment)
+;
+CREATE TABLE IF NOT EXISTS rollup_model_1h_sums
+(
+    generation UInt64 CODEC(ZSTD(1)),
+    window_start DateTime('UTC') CODEC(Delta, ZSTD(1)),
+    model LowCardinality(String) CODEC(ZSTD(1)),
+    provider LowCardinality(String) CODEC(ZSTD(1)),
+    category LowCardinality(String) CODEC(ZSTD(1)),
+    outcome LowCardinality(String) CODEC(ZSTD(1)),
+    requests Int64 CODEC(T64, ZSTD(1)),
+    usage_missing_requests Int64 CODEC(T64, ZSTD(1)),
+    input_uncached_tokens Int64 CODEC(T64, ZSTD(1)),
+    input_cache_read_tokens Int64 CODEC(T64, ZSTD(1)),
+    input_cache_write_tokens Int64 CODEC(T64, ZSTD(1)),
+    output_tokens Int64 CODEC(T64, ZSTD(1)),
+    output_reasoning_tokens Int64 CODEC(T64, ZSTD(1)),
+    audio_tokens Int64 CODEC(T64, ZSTD(1)),
+    image_tokens Int64 CODEC(T64, ZSTD(1)),
+    cost_nanousd Int64 CODEC(T64, ZSTD(1)),
+    cost_unknown_requests Int64 CODEC(T64, ZSTD(1)),
+    byok_requests Int64 CODEC(T64, ZSTD(1)),
+    byok_tokens Int64 CODEC(T64, ZSTD(1)),
+    byok_cost_nanousd Int64 CODEC(T64, ZSTD(1)),
+    streamed_requests Int64 CODEC(T64, ZSTD(1)),
+    tool_call_requests Int64 CODEC(T64, ZSTD(1)),
+    tool_call_tokens Int64 CODEC(T64, ZSTD(1)),
+    latency_known_requests Int64 CODEC(T64, ZSTD(1)),
+    latency_ms_sum Int64 CODEC(T64, ZSTD(1)),
+    time_to_first_token_known_requests Int64 CODEC(T64, ZSTD(1)),
+    time_to_first_token_ms_sum Int64 CODEC(T64, ZSTD(1)),
+    weighted_requests_milli Int64 CODEC(T64, ZSTD(1)),
+    weighted_tokens_milli Int64 CODEC(T64, ZSTD(1)),
+    PROJECTION by_model_outcome (SELECT generation, window_start, model, outcome, sum(requests), sum(usage_missing_requests), sum(input_uncached_tokens), sum(input_cache_read_tokens), sum(input_cache_write_tokens), sum(output_tokens), sum(output_reasoning_tokens), sum(audio_tokens), sum(image_tokens), sum(cost_nanousd), sum(cost_unknown_requests), sum(byok_requests), sum(byok_tokens), sum(byok_cost_nanousd), sum(streamed_requests), sum(tool_call_requests), sum(tool_call_tokens), sum(latency_known_requests), sum(latency_ms_sum), sum(time_to_first_token_known_requests), sum(time_to_first_token_ms_sum), sum(weighted_requests_milli), sum(weighted_tokens_milli) GROUP BY generation, window_start, model, outcome),
+    PROJECTION by_provider_outcome (SELECT generation, window_start, provider, outcome, sum(requests), sum(usage_missing_requests), sum(input_uncached_tokens), sum(input_cache_read_tokens), sum(input_cache_write_tokens), sum(output_tokens), sum(output_reasoning_tokens), sum(audio_tokens), sum(image_tokens), sum(cost_nanousd), sum(cost_unknown_requests), sum(byok_requests), sum(byok_tokens), sum(byok_cost_nanousd), sum(streamed_requests), sum(tool_call_requests), sum(tool_call_tokens), sum(latency_known_requests), sum(latency_ms_sum), sum(time_to_first_token_known_requests), sum(time_to_first_token_ms_sum), sum(weighted_requests_milli), sum(weighted_tokens_milli) GROUP BY generation, window_start, provider, outcome),
+    PROJECTION by_category_outcome (SELECT generation, window_start, category, outcome, sum(requests), sum(usage_missing_requests), sum(input_uncached_tokens), sum(input_cache_read_tokens), sum(input_cache_write_tokens), sum(output_tokens), sum(output_reasoning_tokens), sum(audio_tokens), sum(image_tokens), sum(cost_nanousd), sum(cost_unknown_requests), sum(byok_requests), sum(byok_tokens), sum(byok_cost_nanousd), sum(streamed_requests), sum(tool_call_requests), sum(tool_call_tokens), sum(latency_known_requests), sum(latency_ms_sum), sum(time_to_first_token_known_requests), sum(time_to_first_token_ms_sum), sum(weighted_requests_milli), sum(weighted_tokens_milli) GROUP BY generation, window_start, category, outcome),
+    PROJECTION by_model_provider_outcome (SELECT generation, window_start, model, provider, outcome, sum(requests), sum(usage_missing_requests), sum(input_uncached_tokens), sum(input_cache_read_tokens), sum(input_cache_write_tokens), sum(output_tokens), sum(output_reasoning_tokens), sum(audio_tokens), sum(image_tokens), sum(cost_nanousd), sum(cost_unknown_requests), sum(byok_requests), sum(byok_tokens), sum(byok_cost_nanousd), sum(streamed_requests), sum(tool_call_requests), sum(tool_call_tokens), sum(latency_known_requests), sum(latency_ms_sum), sum(time_to_first_token_known_requests), sum(time_to_first_token_ms_sum), sum(weighted_requests_milli), sum(weighted_tokens_milli) GROUP BY generation, window_start, model, provider, outcome),
+    PROJECTION by_model_category_outcome (SELECT generation, window_start, model, category, outcome, sum(requests), sum(usage_missing_requests), sum(input_uncached_tokens), sum(input_cache_read_tokens), sum(input_cache_write_tokens), sum(output_tokens), sum(output_reasoning_tokens), sum(audio_tokens), sum(image_tokens), sum(cost_nanousd), sum(cost_unknown_requests), sum(byok_requests), sum(byok_tokens), sum(byok_cost_nanousd), sum(streamed_requests), sum(tool_call_requests), sum(tool_call_tokens), sum(latency_known_requests), sum(latency_ms_sum), sum(time_to_first_token_known_requests), sum(time_to_first_token_ms_sum), sum(weighted_requests_milli), sum(weighted_tokens_milli) GROUP BY generation, window_start, model, category, outcome)
+)
+ENGINE = MergeTree
+PARTITION BY (toMonday(window_start), generation)
+ORDER BY (window_start, model, provider, category, outcome)
+;
+CREATE TABLE IF NOT EXISTS rollup_model_1d_sums
+(
+    generation UInt64 CODEC(ZSTD(1)),
+    window_start DateTime('UTC') CODEC(Delta, ZSTD(1)),
+    model LowCardinality(String) CODEC(ZSTD(1)),
+    provider LowCardinality(String) CODEC(ZSTD(1)),
+    category LowCardinality(String) CODEC(ZSTD(1)),
+    outcome LowCardinality(String) CODEC(ZSTD(1)),
+    requests Int64 CODEC(T64, ZSTD(1)),
+    usage_missing_requests Int64 CODEC(T64, ZSTD(1)),
+    input_uncached_tokens Int64 CODEC(T64, ZSTD(1)),
+    input_cache_read_tokens Int64 CODEC(T64, ZSTD(1)),
+    input_cache_write_tokens Int64 CODEC(T64, ZSTD(1)),
+    output_tokens Int64 CODEC(T64, ZSTD(1)),
+    output_reasoning_tokens Int64 CODEC(T64, ZSTD(1)),
+    audio_tokens Int64 CODEC(T64, ZSTD(1)),
+    image_tokens Int64 CODEC(T64, ZSTD(1)),
+    cost_nanousd Int64 CODEC(T64, ZSTD(1)),
+    cost_unknown_requests Int64 CODEC(T64, ZSTD(1)),
+    byok_requests Int64 CODEC(T64, ZSTD(1)),
+    byok_tokens Int64 CODEC(T64, ZSTD(1)),
+    byok_cost_nanousd Int64 CODEC(T64, ZSTD(1)),
+    streamed_requests Int64 CODEC(T64, ZSTD(1)),
+    tool_call_requests Int64 CODEC(T64, ZSTD(1)),
+    tool_call_tokens Int64 CODEC(T64, ZSTD(1)),
+    latency_known_requests Int64 CODEC(T64, ZSTD(1)),
+    latency_ms_sum Int64 CODEC(T64, ZSTD(1)),
+    time_to_first_token_known_requests Int64 CODEC(T64, ZSTD(1)),
+    time_to_first_token_ms_sum Int64 CODEC(T64, ZSTD(1)),
+    weighted_requests_milli Int64 CODEC(T64, ZSTD(1)),
+    weighted_tokens_milli Int64 CODEC(T64, ZSTD(1)),
+    PROJECTION by_model_outcome (SELECT generation, window_start, model, outcome, sum(requests), sum(usage_missing_requests), sum(input_uncached_tokens), sum(input_cache_read_tokens), sum(input_cache_write_tokens), sum(output_tokens), sum(output_reasoning_tokens), sum(audio_tokens), sum(image_tokens), sum(cost_nanousd), sum(cost_unknown_requests), sum(byok_requests), sum(byok_tokens), sum(byok_cost_nanousd), sum(streamed_requests), sum(tool_call_requests), sum(tool_call_tokens), sum(latency_known_requests), sum(latency_ms_sum), sum(time_to_first_token_known_requests), sum(time_to_first_token_ms_sum), sum(weighted_requests_milli), sum(weighted_tokens_milli) GROUP BY generation, window_start, model, outcome),
+    PROJECTION by_provider_outcome (SELECT generation, window_start, provider, outcome, sum(requests), sum(usage_missing_requests), sum(input_uncached_tokens), sum(input_cache_read_tokens), sum(input_cache_write_tokens), sum(output_tokens), sum(output_reasoning_tokens), sum(audio_tokens), sum(image_tokens), sum(cost_nanousd), sum(cost_unknown_requests), sum(byok_requests), sum(byok_tokens), sum(byok_cost_nanousd), sum(streamed_requests), sum(tool_call_requests), sum(tool_call_tokens), sum(latency_known_requests), sum(latency_ms_sum), sum(time_to_first_token_known_requests), sum(time_to_first_token_ms_sum), sum(weighted_requests_milli), sum(weighted_tokens_milli) GROUP BY generation, window_start, provider, outcome),
+    PROJECTION by_category_outcome (SELECT generation, window_start, category, outcome, sum(requests), sum(usage_missing_requests), sum(input_uncached_tokens), sum(input_cache_read_tokens), sum(input_cache_write_tokens), sum(output_tokens), sum(output_reasoning_tokens), sum(audio_tokens), sum(image_tokens), sum(cost_nanousd), sum(cost_unknown_requests), sum(byok_requests), sum(byok_tokens), sum(byok_cost_nanousd), sum(streamed_requests), sum(tool_call_requests), sum(tool_call_tokens), sum(latency_known_requests), sum(latency_ms_sum), sum(time_to_first_token_known_requests), sum(time_to_first_token_ms_sum), sum(weighted_requests_milli), sum(weighted_tokens_milli) GROUP BY generation, window_start, category, outcome),
+    PROJECTION by_model_provider_outcome (SELECT generation, window_start, model, provider, outcome, sum(requests), sum(usage_missing_requests), sum(input_uncached_tokens), sum(input_cache_read_tokens), sum(input_cache_write_tokens), sum(output_tokens), sum(output_reasoning_tokens), sum(audio_tokens), sum(image_tokens), sum(cost_nanousd), sum(cost_unknown_requests), sum(byok_requests), sum(byok_tokens), sum(byok_cost_nanousd), sum(streamed_requests), sum(tool_call_requests), sum(tool_call_tokens), sum(latency_known_requests), sum(latency_ms_sum), sum(time_to_first_token_known_requests), sum(time_to_first_token_ms_sum), sum(weighted_requests_milli), sum(weighted_tokens_milli) GROUP BY generation, window_start, model, provider, outcome),
+    PROJECTION by_model_category_outcome (SELECT generation, window_start, model, category, outcome, sum(requests), sum(usage_missing_requests), sum(input_uncached_tokens), sum(input_cache_read_tokens), sum(input_cache_write_tokens), sum(output_tokens), sum(output_reasoning_tokens), sum(audio_tokens), sum(image_tokens), sum(cost_nanousd), sum(cost_unknown_requests), sum(byok_requests), sum(byok_tokens), sum(byok_cost_nanousd), sum(streamed_requests), sum(tool_call_requests), sum(tool_call_tokens), sum(latency_known_requests), sum(latency_ms_sum), sum(time_to_first_token_known_requests), sum(time_to_first_token_ms_sum), sum(weighted_requests_milli), sum(weighted_tokens_milli) GROUP BY generation, window_start, model, category, outcome)
+)
+ENGINE = MergeTree
+PARTITION BY (toMonday(window_start), generation)
+ORDER BY (window_start, model, provider, category, outcome)
+;
+CREATE TABLE IF NOT EXISTS rollup_geography_1h_sums
+(
+    generation UInt64 CODEC(ZSTD(1)),
+    window_start DateTime('UTC') CODEC(Delta, ZSTD(1)),
+    country LowCardinality(String) CODEC(ZSTD(1)),
+    category LowCardinality(String) CODEC(ZSTD(1)),
+    outcome LowCardinality(String) CODEC(ZSTD(1)),
+    requests Int64 CODEC(T64, ZSTD(1)),
+    usage_missing_requests Int64 CODEC(T64, ZSTD(1)),
+    input_uncached_tokens Int64 CODEC(T64, ZSTD(1)),
+    input_cache_read_tokens Int64 CODEC(T64, ZSTD(1)),
+    input_cache_write_tokens Int64 CODEC(T64, ZSTD(1)),
+    output_tokens Int64 CODEC(T64, ZSTD(1)),
+    output_reasoning_tokens Int64 CODEC(T64, ZSTD(1)),
+    audio_tokens Int64 CODEC(T64, ZSTD(1)),
+    image_tokens Int64 CODEC(T64, ZSTD(1)),
+    cost_nanousd Int64 CODEC(T64, ZSTD(1)),
+    cost_unknown_requests Int64 CODEC(T64, ZSTD(1)),
+    byok_requests Int64 CODEC(T64, ZSTD(1)),
+    byok_tokens Int64 CODEC(T64, ZSTD(1)),
+    byok_cost_nanousd Int64 CODEC(T64, ZSTD(1)),
+    streamed_requests Int64 CODEC(T64, ZSTD(1)),
+    tool_call_requests Int64 CODEC(T64, ZSTD(1)),
+    tool_call_tokens Int64 CODEC(T64, ZSTD(1)),
+    latency_known_requests Int64 CODEC(T64, ZSTD(1)),
+    latency_ms_sum Int64 CODEC(T64, ZSTD(1)),
+    time_to_first_token_known_requests Int64 CODEC(T64, ZSTD(1)),
+    time_to_first_token_ms_sum Int64 CODEC(T64, ZSTD(1)),
+    weighted_requests_milli Int64 CODEC(T64, ZSTD(1)),
+    weighted_tokens_milli Int64 CODEC(T64, ZSTD(1)),
+    PROJECTION by_country_outcome (SELECT generation, window_start, country, outcome, sum(requests), sum(usage_missing_requests), sum(input_uncached_tokens), sum(input_cache_read_tokens), sum(input_cache_write_tokens), sum(output_tokens), sum(output_reasoning_tokens), sum(audio_tokens), sum(image_tokens), sum(cost_nanousd), sum(cost_unknown_requests), sum(byok_requests), sum(byok_tokens), sum(byok_cost_nanousd), sum(streamed_requests), sum(tool_call_requests), sum(tool_call_tokens), sum(latency_known_requests), sum(latency_ms_sum), sum(time_to_first_token_known_requests), sum(time_to_first_token_ms_sum), sum(weighted_requests_milli), sum(weighted_tokens_milli) GROUP BY generation, window_start, country, outcome),
+    PROJECTION by_category_outcome (SELECT generation, window_start, category, outcome, sum(requests), sum(usage_missing_requests), sum(input_uncached_tokens), sum(input_cache_read_tokens), sum(input_cache_write_tokens), sum(output_tokens), sum(output_reasoning_tokens), sum(audio_tokens), sum(image_tokens), sum(cost_nanousd), sum(cost_unknown_requests), sum(byok_requests), sum(byok_tokens), sum(byok_cost_nanousd), sum(streamed_requests), sum(tool_call_requests), sum(tool_call_tokens), sum(latency_known_requests), sum(latency_ms_sum), sum(time_to_first_token_known_requests), sum(time_to_first_token_ms_sum), sum(weighted_requests_milli), sum(weighted_tokens_milli) GROUP BY generation, window_start, category, outcome)
+)
+ENGINE = MergeTree
+PARTITION BY (toMonday(window_start), generation)
+ORDER BY (window_start, country, category, outcome)
+;
+CREATE TABLE IF NOT EXISTS rollup_geography_1d_sums
+(
+    generation UInt64 CODEC(ZSTD(1)),
+    window_start DateTime('UTC') CODEC(Delta, ZSTD(1)),
+    country LowCardinality(String) CODEC(ZSTD(1)),
+    category LowCardinality(String) CODEC(ZSTD(1)),
+    outcome LowCardinality(String) CODEC(ZSTD(1)),
+    requests Int64 CODEC(T64, ZSTD(1)),
+    usage_missing_requests Int64 CODEC(T64, ZSTD(1)),
+    input_uncached_tokens Int64 CODEC(T64, ZSTD(1)),
+    input_cache_read_tokens Int64 CODEC(T64, ZSTD(1)),
+    input_cache_write_tokens Int64 CODEC(T64, ZSTD(1)),
+    output_tokens Int64 CODEC(T64, ZSTD(1)),
+    output_reasoning_tokens Int64 CODEC(T64, ZSTD(1)),
+    audio_tokens Int64 CODEC(T64, ZSTD(1)),
+    image_tokens Int64 CODEC(T64, ZSTD(1)),
+    cost_nanousd Int64 CODEC(T64, ZSTD(1)),
+    cost_unknown_requests Int64 CODEC(T64, ZSTD(1)),
+    byok_requests Int64 CODEC(T64, ZSTD(1)),
+    byok_tokens Int64 CODEC(T64, ZSTD(1)),
+    byok_cost_nanousd Int64 CODEC(T64, ZSTD(1)),
+    streamed_requests Int64 CODEC(T64, ZSTD(1)),
+    tool_call_requests Int64 CODEC(T64, ZSTD(1)),
+    tool_call_tokens Int64 CODEC(T64, ZSTD(1)),
+    latency_known_requests Int64 CODEC(T64, ZSTD(1)),
+    latency_ms_sum Int64 CODEC(T64, ZSTD(1)),
+    time_to_first_token_known_requests Int64 CODEC(T64, ZSTD(1)),
+    time_to_first_token_ms_sum Int64 CODEC(T64, ZSTD(1)),
+    weighted_requests_milli Int64 CODEC(T64, ZSTD(1)),
+    weighted_tokens_milli Int64 CODEC(T64, ZSTD(1)),
+    PROJECTION by_country_outcome (SELECT generation, window_start, country, outcome, sum(requests), sum(usage_missing_requests), sum(input_uncached_tokens), sum(input_cache_read_tokens), sum(input_cache_write_tokens), sum(output_tokens), sum(output_reasoning_tokens), sum(audio_tokens), sum(image_tokens), sum(cost_nanousd), sum(cost_unknown_requests), sum(byok_requests), sum(byok_tokens), sum(byok_cost_nanousd), sum(streamed_requests), sum(tool_call_requests), sum(tool_call_tokens), sum(latency_known_requests), sum(latency_ms_sum), sum(time_to_first_token_known_requests), sum(time_to_first_token_ms_sum), sum(weighted_requests_milli), sum(weighted_tokens_milli) GROUP BY generation, window_start, country, outcome),
+    PROJECTION by_category_outcome (SELECT generation, window_start, category, outcome, sum(requests), sum(usage_missing_requests), sum(input_uncached_tokens), sum(input_cache_read_tokens), sum(input_cache_write_tokens), sum(output_tokens), sum(output_reasoning_tokens), sum(audio_tokens), sum(image_tokens), sum(cost_nanousd), sum(cost_unknown_requests), sum(byok_requests), sum(byok_tokens), sum(byok_cost_nanousd), sum(streamed_requests), sum(tool_call_requests), sum(tool_call_tokens), sum(latency_known_requests), sum(latency_ms_sum), sum(time_to_first_token_known_requests), sum(time_to_first_token_ms_sum), sum(weighted_requests_milli), sum(weighted_tokens_milli) GROUP BY generation, window_start, category, outcome)
+)
+ENGINE = MergeTree
+PARTITION BY (toMonday(window_start), generation)
+ORDER BY (window_start, country, category, outcome)
+;
+CREATE TABLE IF NOT EXISTS rollup_app_1h_sums
+(
+    generation UInt64 CODEC(ZSTD(1)),
+    window_start DateTime('UTC') CODEC(Delta, ZSTD(1)),
+    app LowCardinality(String) CODEC(ZSTD(1)),
+    requests Int64 CODEC(T64, ZSTD(1)),
+    usage_missing_requests Int64 CODEC(T64, ZSTD(1)),
+    input_uncached_tokens Int64 CODEC(T64, ZSTD(1)),
+    input_cache_read_tokens Int64 CODEC(T64, ZSTD(1)),
+    input_cache_write_tokens Int64 CODEC(T64, ZSTD(1)),
+    output_tokens Int64 CODEC(T64, ZSTD(1)),
+    output_reasoning_tokens Int64 CODEC(T64, ZSTD(1)),
+    audio_tokens Int64 CODEC(T64, ZSTD(1)),
+    image_tokens Int64 CODEC(T64, ZSTD(1)),
+    cost_nanousd Int64 CODEC(T64, ZSTD(1)),
+    cost_unknown_requests Int64 CODEC(T64, ZSTD(1)),
+    byok_requests Int64 CODEC(T64, ZSTD(1)),
+    byok_tokens Int64 CODEC(T64, ZSTD(1)),
+    byok_cost_nanousd Int64 CODEC(T64, ZSTD(1)),
+    streamed_requests Int64 CODEC(T64, ZSTD(1)),
+    tool_call_requests Int64 CODEC(T64, ZSTD(1)),
+    tool_call_tokens Int64 CODEC(T64, ZSTD(1)),
+    latency_known_requests Int64 CODEC(T64, ZSTD(1)),
+    latency_ms_sum Int64 CODEC(T64, ZSTD(1)),
+    time_to_first_token_known_requests Int64 CODEC(T64, ZSTD(1)),
+    time_to_first_token_ms_sum Int64 CODEC(T64, ZSTD(1)),
+    weighted_requests_milli Int64 CODEC(T64, ZSTD(1)),
+    weighted_tokens_milli Int64 CODEC(T64, ZSTD(1))
+)
+ENGINE = MergeTree
+PARTITION BY (toMonday(window_start), generation)
+ORDER BY (window_start, app)
+;
+CREATE TABLE IF NOT EXISTS rollup_app_1d_sums
+(
+    generation UInt64 CODEC(ZSTD(1)),
+    window_start DateTime('UTC') CODEC(Delta, ZSTD(1)),
+    app LowCardinality(String) CODEC(ZSTD(1)),
+    requests Int64 CODEC(T64, ZSTD(1)),
+    usage_missing_requests Int64 CODEC(T64, ZSTD(1)),
+    input_uncached_tokens Int64 CODEC(T64, ZSTD(1)),
+    input_cache_read_tokens Int64 CODEC(T64, ZSTD(1)),
+    input_cache_write_tokens Int64 CODEC(T64, ZSTD(1)),
+    output_tokens Int64 CODEC(T64, ZSTD(1)),
+    output_reasoning_tokens Int64 CODEC(T64, ZSTD(1)),
+    audio_tokens Int64 CODEC(T64, ZSTD(1)),
+    image_tokens Int64 CODEC(T64, ZSTD(1)),
+    cost_nanousd Int64 CODEC(T64, ZSTD(1)),
+    cost_unknown_requests Int64 CODEC(T64, ZSTD(1)),
+    byok_requests Int64 CODEC(T64, ZSTD(1)),
+    byok_tokens Int64 CODEC(T64, ZSTD(1)),
+    byok_cost_nanousd Int64 CODEC(T64, ZSTD(1)),
+    streamed_requests Int64 CODEC(T64, ZSTD(1)),
+    tool_call_requests Int64 CODEC(T64, ZSTD(1)),
+    tool_call_tokens Int64 CODEC(T64, ZSTD(1)),
+    latency_known_requests Int64 CODEC(T64, ZSTD(1)),
+    latency_ms_sum Int64 CODEC(T64, ZSTD(1)),
+    time_to_first_token_known_requests Int64 CODEC(T64, ZSTD(1)),
+    time_to_first_token_ms_sum Int64 CODEC(T64, ZSTD(1)),
+    weighted_requests_milli Int64 CODEC(T64, ZSTD(1)),
+    weighted_tokens_milli Int64 CODEC(T64, ZSTD(1))
+)
+ENGINE = MergeTree
+PARTITION BY (toMonday(window_start), generation)
+ORDER BY (window_start, app)
+;
+CREATE TABLE IF NOT EXISTS rollup_tenant_1h_sums
+(
+    generation UInt64 CODEC(ZSTD(1)),
+    window_start DateTime('UTC') CODEC(Delta, ZSTD(1)),
+    tenant LowCardinality(String) CODEC(ZSTD(1)),
+    requests Int64 CODEC(T64, ZSTD(1)),
+    usage_missing_requests Int64 CODEC(T64, ZSTD(1)),
+    input_uncached_tokens Int64 CODEC(T64, ZSTD(1)),
+    input_cache_read_tokens Int64 CODEC(T64, ZSTD(1)),
+    input_cache_write_tokens Int64 CODEC(T64, ZSTD(1)),
+    output_tokens Int64 CODEC(T64, ZSTD(1)),
+    output_reasoning_tokens Int64 CODEC(T64, ZSTD(1)),
+    audio_tokens Int64 CODEC(T64, ZSTD(1)),
+    image_tokens Int64 CODEC(T64, ZSTD(1)),
+    cost_nanousd Int64 CODEC(T64, ZSTD(1)),
+    cost_unknown_requests Int64 CODEC(T64, ZSTD(1)),
+    byok_requests Int64 CODEC(T64, ZSTD(1)),
+    byok_tokens Int64 CODEC(T64, ZSTD(1)),
+    byok_cost_nanousd Int64 CODEC(T64, ZSTD(1)),
+    streamed_requests Int64 CODEC(T64, ZSTD(1)),
+    tool_call_requests Int64 CODEC(T64, ZSTD(1)),
+    tool_call_tokens Int64 CODEC(T64, ZSTD(1)),
+    latency_known_requests Int64 CODEC(T64, ZSTD(1)),
+    latency_ms_sum Int64 CODEC(T64, ZSTD(1)),
+    time_to_first_token_known_requests Int64 CODEC(T64, ZSTD(1)),
+    time_to_first_token_ms_sum Int64 CODEC(T64, ZSTD(1)),
+    weighted_requests_milli Int64 CODEC(T64, ZSTD(1)),
+    weighted_tokens_milli Int64 CODEC(T64, ZSTD(1))
+)
+ENGINE = MergeTree
+PARTITION BY (toMonday(window_start), generation)
+ORDER BY (window_start, tenant)
+;
+CREATE TABLE IF NOT EXISTS rollup_tenant_1d_sums
+(
+    generation UInt64 CODEC(ZSTD(1)),
+    window_start DateTime('UTC') CODEC(Delta, ZSTD(1)),
+    tenant LowCardinality(String) CODEC(ZSTD(1)),
+    requests Int64 CODEC(T64, ZSTD(1)),
+    usage_missing_requests Int64 CODEC(T64, ZSTD(1)),
+    input_uncached_tokens Int64 CODEC(T64, ZSTD(1)),
+    input_cache_read_tokens Int64 CODEC(T64, ZSTD(1)),
+    input_cache_write_tokens Int64 CODEC(T64, ZSTD(1)),
+    output_tokens Int64 CODEC(T64, ZSTD(1)),
+    output_reasoning_tokens Int64 CODEC(T64, ZSTD(1)),
+    audio_tokens Int64 CODEC(T64, ZSTD(1)),
+    image_tokens Int64 CODEC(T64, ZSTD(1)),
+    cost_nanousd Int64 CODEC(T64, ZSTD(1)),
+    cost_unknown_requests Int64 CODEC(T64, ZSTD(1)),
+    byok_requests Int64 CODEC(T64, ZSTD(1)),
+    byok_tokens Int64 CODEC(T64, ZSTD(1)),
+    byok_cost_nanousd Int64 CODEC(T64, ZSTD(1)),
+    streamed_requests Int64 CODEC(T64, ZSTD(1)),
+    tool_call_requests Int64 CODEC(T64, ZSTD(1)),
+    tool_call_tokens Int64 CODEC(T64, ZSTD(1)),
+    latency_known_requests Int64 CODEC(T64, ZSTD(1)),
+    latency_ms_sum Int64 CODEC(T64, ZSTD(1)),
+    time_to_first_token_known_requests Int64 CODEC(T64, ZSTD(1)),
+    time_to_first_token_ms_sum Int64 CODEC(T64, ZSTD(1)),
+    weighted_requests_milli Int64 CODEC(T64, ZSTD(1)),
+    weighted_tokens_milli Int64 CODEC(T64, ZSTD(1))
+)
+ENGINE = MergeTree
+PARTITION BY (toMonday(window_start), generation)
+ORDER BY (window_start, tenant)
 ;
 CREATE OR REPLACE VIEW rollup_1m AS
 SELECT
