@@ -48,9 +48,9 @@ class Topic:
 def running_collector(servers: str, **settings: Any) -> Iterator[httpx.Client]:
     """A client of a collector that runs in a thread until the block ends. Waits until it is ready."""
     app = build_collector(servers, CollectorSettings(**settings))
-    config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, http="httptools", loop="uvloop", lifespan="on", log_config=None, ws="none"
-    )
+    # As collector_process runs it.
+    options: dict[str, Any] = {"http": "httptools", "loop": "uvloop", "ws": "none", "lifespan": "on"}
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, access_log=False, log_config=None, **options)
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.run)

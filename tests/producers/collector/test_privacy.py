@@ -43,7 +43,7 @@ def test_no_marker_reaches_kafka_a_log_or_an_answer(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     event = {**EVENT, **dict.fromkeys(CONTENT_FIELDS, MARKER)}
-    bad_values = [{**EVENT, name: MARKER * 20} for name in EVENT]
+    bad_values = [{**EVENT, name: MARKER * 30} for name in EVENT]
     answers = [
         collector.post("/v1/events", json=event),
         collector.post("/v1/events", json={**event, "prompt": {"deep": [MARKER] * 3}}),
