@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from tokentide_producers.collector.access import Access
 from tokentide_producers.collector.app import Collector
@@ -10,6 +10,16 @@ from tokentide_producers.collector.delivery import Delivery
 from tokentide_producers.collector.metrics import Metrics
 from tokentide_producers.collector.naming import catalogue_or_none, key_ring, naming
 from tokentide_producers.collector.settings import CollectorSettings
+from tokentide_producers.rows import RowBuilder
+
+_ANY_EVENT: Final = {
+    "request_model": "m",
+    "provider": "p",
+    "outcome": "ok",
+    "input_uncached_tokens": 0,
+    "output_tokens": 0,
+    "usage_reported": True,
+}
 
 
 def build_collector(
@@ -37,4 +47,6 @@ def build_collector(
         on_latency=metrics.observe_latency,
         extra_kafka_config=extra_kafka_config,
     )
+    row, _ = RowBuilder().from_fields(_ANY_EVENT, now_ms=0)
+    delivery.warm_up(row)
     return Collector(settings, access, delivery, naming(catalogue, keys, count_without_key), metrics)

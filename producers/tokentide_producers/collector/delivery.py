@@ -123,6 +123,10 @@ class Delivery:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="collector-delivery", daemon=True)
 
+    def warm_up(self, row: Row) -> None:
+        """Encode once and throw it away: what the libraries import at their first use can take seconds."""
+        self._encoded([row])
+
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin; answers are given in `loop`."""
         self._loop = loop
