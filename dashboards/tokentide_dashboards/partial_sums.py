@@ -20,6 +20,7 @@ TOTAL: Final = "total_tokens"
 _CUBE_OF_STEM: Final = {"rollup": "model", "rollup_models": "model"}
 _ATTRIBUTES: Final = model_columns("model")
 _TEXT: Final = re.compile(r"'(?:\\.|[^'\\])*'")
+_VARIABLE: Final = re.compile(r"\$\{?\w+(?::\w+)?\}?")
 
 
 def part(stem: str, tier: str) -> Cube:
@@ -34,8 +35,8 @@ def part(stem: str, tier: str) -> Cube:
 
 
 def words(sql: str) -> set[str]:
-    """Names in a piece of SQL, without what is in its text literals."""
-    return set(re.findall(r"\w+", _TEXT.sub("''", sql)))
+    """Names in a piece of SQL, without macros, variables and what is in its text literals."""
+    return set(re.findall(r"\w+", _VARIABLE.sub(" ", _TEXT.sub("''", sql))))
 
 
 def presummed(

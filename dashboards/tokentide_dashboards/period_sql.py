@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from tokentide_dashboards.partial_sums import names, presummed
-from tokentide_schemas.catalogue_tables import COUNTRIES_DICTIONARY
+from tokentide_schemas.catalogue_tables import COUNTRIES_DICTIONARY, MODELS_DICTIONARY
 
 PERIODS: Final = ("hour", "day", "week", "month")
 DEFAULT_PERIOD: Final = "week"
@@ -39,6 +39,7 @@ LABELS: Final[dict[str, str]] = {
     "app": "if(app = '', '(none)', app)",
 }
 """A dimension as the reader sees it, and as a variable selects it: an empty name has a name."""
+_BEFORE_GROUPS: Final = {"author": f"dictGet('{MODELS_DICTIONARY}', 'author', tuple(lower(p.model)))"}
 
 ORIGIN: Final = (
     "transform(origin_group, ['proprietary', 'chinese_open', 'rest_of_world_open'], "
@@ -63,7 +64,11 @@ def selected(variables: Sequence[str]) -> str:
 
 
 def _conditions(variables: Sequence[str]) -> list[str]:
-    return [f"$__conditionalAll({LABELS[name]} IN (${{{name}:singlequote}}), ${name})" for name in variables]
+    return [_condition(name, LABELS[name]) for name in variables]
+
+
+def _condition(name: str, label: str) -> str:
+    return f"$__conditionalAll({label} IN (${{{name}:singlequote}}), ${name})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,8 @@ class Rollup:
     def _presummed(self, tier: str, chosen: str, uses: Sequence[str]) -> str:
         return presummed(
             self.stem, tier, window=_PERIOD, window_name=PERIOD, where_window=f"{chosen} AND {_IN_RANGE}", uses=uses,
-            where=[*_conditions(self.variables), *self.where],
+            # By the model's own name: the attribute would make every model a group, also when all are selected.
+            where=[*(_condition(name, _BEFORE_GROUPS.get(name, LABELS[name])) for name in self.variables), *self.where],
         )  # fmt: skip
 
 

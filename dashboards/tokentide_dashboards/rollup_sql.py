@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from tokentide_dashboards.partial_sums import names
-from tokentide_schemas.cubes import DAY_S
+from tokentide_schemas.cubes import DAY_S, MODEL_CUBE
 
 Dimension = Literal["model", "category", "provider"]
 
@@ -36,19 +36,19 @@ FILTERS: Final = "\n    AND ".join(
 )
 """What the dashboard's variables select."""
 
-_STORED: Final = """(
-        SELECT tuple(count() > 0, min(window_start), max(tuple(window_start, updated_at)))
-        FROM rollup_1m
+# A row that a newer version replaces was emitted before it, so the versions need not be told apart.
+COMPLETE_MINUTES: Final = f"""(
+        SELECT tuple(count() > 0, min(window_start), max(tuple(window_start, emitted_at)))
+        FROM {MODEL_CUBE.partials_table}
         WHERE $__timeFilter(window_start)
+            AND window_start >= (SELECT max(counted_from) FROM stream_coverage WHERE cube = '{MODEL_CUBE.name}')
     ) AS stored,
     stored.1 AS has_rows,
     stored.2 AS first_minute,
     stored.3.1 AS newest_minute,
-    stored.3.2 > now64(3) - toIntervalSecond({settling_s}) AS newest_is_changing,
-    toStartOfMinute(least($__toTime, now() - {settling_s})) AS clock_end,
+    stored.3.2 > now64(3) - toIntervalSecond({SETTLING_S}) AS newest_is_changing,
+    toStartOfMinute(least($__toTime, now() - {SETTLING_S})) AS clock_end,
     if(newest_is_changing, least(clock_end, newest_minute), clock_end) AS complete_end"""
-
-COMPLETE_MINUTES: Final = _STORED.format(settling_s=SETTLING_S)
 """Names for a WITH clause: `has_rows`, `first_minute`, `newest_minute`, `complete_end`."""
 
 

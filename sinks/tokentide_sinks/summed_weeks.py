@@ -80,7 +80,7 @@ def new_generation(now_ms: int) -> int:
 
 def sum_next_week(store: Store, cubes: Sequence[Cube], rest_s: float = REST_S) -> bool:
     """Add up one week that rests; whether there was one. Raises StoreError."""
-    summed = _summed(store)
+    summed = announced(store)
     places = due(resting(store, cubes), summed, rest_s)
     if not places:
         _drop_old(store, cubes, summed)
@@ -147,7 +147,8 @@ def _parts(store: Store, cube: Cube) -> dict[str, tuple[str, ...]]:
     return {str(week): tuple(map(str, names)) for week, names in rows}
 
 
-def _summed(store: Store) -> dict[Place, Summed]:
+def announced(store: Store) -> dict[Place, Summed]:
+    """The sums that queries may use while the parts are the same. Raises StoreError."""
     rows = store.rows(f"SELECT partials, toString(week), parts, generation FROM {SUMMED_WEEKS_TABLE} FINAL")
     return {(str(t), str(week)): Summed(tuple(map(str, parts)), int(number)) for t, week, parts, number in rows}
 

@@ -32,7 +32,7 @@ from tokentide_schemas.clickhouse import statements
 from tokentide_schemas.cubes import CUBES, stored_cubes
 from tokentide_sinks.kept_views import KeptViews
 from tokentide_sinks.store import Store
-from tokentide_sinks.summed_weeks import add_up, due, resting
+from tokentide_sinks.summed_weeks import add_up, announced, due, resting
 
 MANIFEST = "manifest.json"
 
@@ -157,7 +157,7 @@ def settle(store: Store, kept: KeptViews) -> None:
     """Do what maintenance has done in a stack that has run for a while: every week but the running one is added up."""
     running = store.rows("SELECT toString(toMonday(max(window_start))) FROM rollup_model_1d_partials")[0][0]
     tables = {cube.partials_table: cube for cube in stored_cubes(CUBES)}
-    for table, monday in due(resting(store, CUBES), {}, 0.0):
+    for table, monday in due(resting(store, CUBES), announced(store), 0.0):
         if monday != running:
             add_up(store, tables[table], monday)
     kept.step()
