@@ -215,16 +215,31 @@ class Delivery:
                 self._waiting[id(ticket)] = ticket
         for chunk in chunks:
             value = self._encoded(chunk.rows)
-            affected = list(chunk.tickets.values())
-            if value is None:
-                self._answer(affected, Outcome.REFUSED)
-                continue
-            if chunk.partition == UNPLACED:
-                envelope = OutgoingEnvelope(value, len(chunk.rows), 0, 0, self._sender.producer_ids[0])
+            if value is not None:
+                self._submit(value, chunk)
+            elif len(chunk.tickets) == 1:
+                self._answer(list(chunk.tickets.values()), Outcome.REFUSED)
             else:
-                envelope = OutgoingEnvelope(value, len(chunk.rows), 0, 0, "", partition=chunk.partition)
-            self._tickets_of[id(envelope)] = affected
-            self._sender.resubmit(envelope)
+                self._submit_one_by_one(chunk)
+
+    def _submit(self, value: bytes, chunk: _Chunk) -> None:
+        if chunk.partition == UNPLACED:
+            envelope = OutgoingEnvelope(value, len(chunk.rows), 0, 0, self._sender.producer_ids[0])
+        else:
+            envelope = OutgoingEnvelope(value, len(chunk.rows), 0, 0, "", partition=chunk.partition)
+        self._tickets_of[id(envelope)] = list(chunk.tickets.values())
+        self._sender.resubmit(envelope)
+
+    def _submit_one_by_one(self, chunk: _Chunk) -> None:
+        """Some request's rows cannot be encoded: the others that share the envelope must not fail with it."""
+        rows = {id(row) for row in chunk.rows}
+        for ticket in chunk.tickets.values():
+            own = [row for row in ticket.rows if id(row) in rows]
+            value = self._encoded(own)
+            if value is None:
+                self._answer([ticket], Outcome.REFUSED)
+            else:
+                self._submit(value, _Chunk(chunk.partition, own, tickets={id(ticket): ticket}))
 
     def _encoded(self, rows: list[Row]) -> bytes | None:
         try:
