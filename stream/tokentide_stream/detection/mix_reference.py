@@ -110,6 +110,7 @@ class MixReference:
         self.windows = 0
         self._had_profile = False
         self._since_profile = 0
+        self._return_to_season = False
 
     def grow(self, capacity: int) -> None:
         more = capacity - self._size
@@ -141,6 +142,8 @@ class MixReference:
         usual = self.recent * total / np.maximum(self._unit, 1e-12)
         profile = self.season.expected(time_s, usual, self.season.bin_s / self._window_s)
         self._set_pattern(profile)
+        if self._return_to_season and self._pattern is not None:
+            self._follow_season(held | young)
         weights = self.weights()
         weights[young] = 0.0
         share = amounts / total
@@ -206,9 +209,18 @@ class MixReference:
         # Two or three windows of a bursty key may be one session.
         bursty = np.where(self._phi[0] > 0.1 * expected, 1.5, 1.0) * np.where(self._phi[0] > 4, 1.0, 1 / 1.5)
         factor = np.array([np.maximum(bursty, 1.0) if h <= 3 else np.ones(self._size) for h in HORIZONS])
-        if self._pattern is not None and self._since_profile < 12:
-            critical *= 1.5
+        if self._pattern is not None:
+            # The noise around a new reference is known only after some windows of it.
+            critical *= 1 + 0.5 * min(1.0, 12 / max(1, self._since_profile))
         return np.maximum(critical * factor, 1.25 * self._tail)
+
+    def is_broad(self, reading: Reading) -> bool:
+        """Many keys have left their reference at once: the season is another one, and not one key the cause."""
+        fit = (self._ring_e[self.windows % _RING] >= 20) & (reading.expected > 0.005 * reading.total)
+        moved = np.maximum(np.abs(reading.z).max(axis=0), np.abs(reading.one_window_z)) >= 3.0
+        moved = fit & (moved | (np.abs(reading.slow_z[0]) >= 2.5))
+        gone = reading.observed < _GONE * reading.expected
+        return bool((moved & ~gone).sum() >= max(3.0, 0.25 * fit.sum()))
 
     def agreeing(self, windows: int) -> Bools:
         """Keys that lie clearly on one side in each of the last windows."""
@@ -288,6 +300,22 @@ class MixReference:
         self.level_p[key] = max(float(self.level_p[key]), self._epsilon)
         self.level_x[key] = usual * self.level_p[key]
         self._lag_x[:, key], self._lag_p[:, key] = self.level_x[key], self.level_p[key]
+
+    def return_to_season(self) -> None:
+        """From the next window on, days like it are known again: what the last ones made of the levels is left out."""
+        self._return_to_season = True
+
+    def _follow_season(self, skip: Bools) -> None:
+        assert self._pattern is not None
+        self._return_to_season = False
+        level = np.where(skip, self.level_x, np.maximum(self._pattern, self._epsilon))
+        self.level_p = np.where(skip, self.level_p, level)
+        self.level_x = level
+        self._lag_x[:] = np.where(skip, self._lag_x, level)
+        self._lag_p[:] = np.where(skip, self._lag_p, level)
+        self._slow_x = np.where(skip, self._slow_x, self._slow_p)
+        for ring in (self._ring_n, self._ring_e, self._ring_u, self._ring_share):
+            ring[:] = np.where(skip, ring, 0.0)
 
     def slow_reference(self) -> Floats:
         """What the last day should have been by the days before, a window."""

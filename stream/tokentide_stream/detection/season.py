@@ -70,6 +70,14 @@ class Season:
             return self._profiles[place]
         return (1 - abs(offset)) * self._profiles[place] + abs(offset) * self._profiles[other]
 
+    def is_familiar(self, time_s: float) -> bool:
+        """A whole day of the same half of the week (working days, weekend) was seen before."""
+        today = int(time_s // DAY_S)
+        whole = (self._seen > 0).mean(axis=1) >= 0.8
+        days = self._day_of_row[whole & (self._day_of_row >= 0) & (self._day_of_row < today)]
+        # Day 0 of the epoch was a Thursday.
+        return bool((((days + 3) % 7 >= 5) == ((today + 3) % 7 >= 5)).any())
+
     def envelope(self) -> tuple[Floats, Floats]:
         """Lowest (or usual, where that is lower) and highest value of each key around this time, on any day."""
         return self._low, self._high
@@ -166,4 +174,4 @@ class Season:
         age = np.exp2(-(today - days) / 7.0)
         if not same_half.any():
             return age
-        return age * np.where(weekday == this, 4.0, np.where(same_half, 2.0, 0.2))
+        return age * np.where(weekday == this, 4.0, np.where(same_half, 2.0, 0.04))

@@ -25,6 +25,8 @@ _BASE_CRITICAL = 5.5
 _SLOW_CRITICAL: dict[Measure, float] = {"requests": 4.5, "tokens": 6.0, "cost": 6.0}
 _PRIOR_DISPERSION: dict[Measure, float] = {"requests": 1.5, "tokens": 5.0, "cost": 5.0}
 _RETOLD_S = 86_400
+_AFTER_UNFAMILIAR_S = 43_200
+"""How long the levels of a first weekend show in the hours after it; slow comparisons need two to four times that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,9 @@ class ShareShiftDetector:
         self._cooling: dict[int, int] = {}
         self._request_effect = np.zeros(self._size)
         self._told: dict[int, tuple[float, float]] = {}
+        self._unfamiliar_s = -np.inf
+        self._strange_s = -np.inf
+        self._was_strange = False
 
     @property
     def is_learning(self) -> bool:
@@ -110,6 +115,10 @@ class ShareShiftDetector:
         self._last_s = time_s
         self._costs.add(requests, self._cost_column(sums_by_key), time_s)
         held, young = self._held(), self._young(time_s)
+        if self._was_strange and all(mix.season.is_familiar(time_s) for mix in self._mixes.values()):
+            self._was_strange = False
+            for mix in self._mixes.values():
+                mix.return_to_season()
         readings = {m: mix.read(time_s, amounts[m], requests, held, young) for m, mix in self._mixes.items()}
         ended = self._end(window_start, time_s)
         started = (
@@ -181,10 +190,14 @@ class ShareShiftDetector:
         config = self._config
         least = config.min_effect_pp / 100
         learning = self.is_learning
+        unfamiliar_s = time_s - self._unfamiliar_s
+        # Of a first weekend nobody knows yet how it differs, and what was learned on it is wrong for the days after.
+        strange_s = time_s - self._strange_s
+        caution = 1.8 if strange_s <= _AFTER_UNFAMILIAR_S else 1.0
         found = []
         # With few windows the noise itself is hardly known.
         critical = _BASE_CRITICAL * (1 + 2.5 / np.sqrt(self._windows)) if learning else _BASE_CRITICAL
-        limits = mix.thresholds(critical)
+        limits = mix.thresholds(min(caution, 1.4) * critical)
         low, high = mix.season.envelope()
         total = reading.total
         x = reading.observed / total / reading.centre
@@ -212,10 +225,11 @@ class ShareShiftDetector:
             for key in np.flatnonzero(hit):
                 found.append(Candidate(int(key), measure, float(effect[key]), float(z[key]), horizon * config.window_s))
         cheaper = self._costs.cheaper(time_s)
-        if not learning:
+        is_clean = unfamiliar_s > 2 * _AFTER_UNFAMILIAR_S and not 0 < strange_s <= 4 * _AFTER_UNFAMILIAR_S
+        if not learning and is_clean:
             for i in range(len(reading.slow_z)):
                 effect, z = reading.slow_effect[i], reading.slow_z[i]
-                hit = (np.abs(z) >= _SLOW_CRITICAL[measure]) & (np.abs(effect) >= 2.0 * least) & ~young
+                hit = (np.abs(z) >= caution * _SLOW_CRITICAL[measure]) & (np.abs(effect) >= 2.0 * least) & ~young
                 # A key that has become cheaper is expected to gain.
                 hit |= cheaper & (z >= 3.5) & (effect >= 1.2 * least)
                 hit &= np.abs(reading.share_change) >= 0.5 * np.abs(effect)
@@ -223,6 +237,10 @@ class ShareShiftDetector:
                     hit &= ~((effect > 0) & (x <= 1.15 * high)) & ~((effect < 0) & (x >= 0.85 * low))
                 for key in np.flatnonzero(hit):
                     found.append(Candidate(int(key), measure, float(effect[key]), float(z[key]), 0, slow=i + 1))
+        if unfamiliar_s <= _AFTER_UNFAMILIAR_S:
+            # A first weekend moves many keys: what is new, gone, or very large is told all the same.
+            gone = reading.observed < 0.1 * reading.expected
+            found = [c for c in found if young[c.key] or gone[c.key] or abs(c.effect) >= 0.15]
         best: dict[int, Candidate] = {}
         for candidate in found:
             if candidate.key not in best:
@@ -234,6 +252,7 @@ class ShareShiftDetector:
     ) -> list[ShareShift]:
         held = self._held()
         by_key: dict[int, Candidate] = {}
+        self._notice_unfamiliar(time_s, readings)
         if "requests" in readings:
             self._request_effect = self._mixes["requests"].recent_effect(3)
         for measure, reading in readings.items():
@@ -292,6 +311,19 @@ class ShareShiftDetector:
                     known_mix.hold_to_season(candidate.key)
         return [shift]
 
+    def _notice_unfamiliar(self, time_s: float, readings: Mapping[Measure, Reading]) -> None:
+        """Many keys have moved at once on the first day of its kind (weekend, or working days)."""
+        if self.is_learning:
+            return
+        for measure, reading in readings.items():
+            mix = self._mixes[measure]
+            if mix.season.is_familiar(time_s) or reading.total <= 0:
+                continue
+            self._strange_s, self._was_strange = time_s, True
+            # Once noticed, it lasts as long as such days do.
+            if time_s - self._unfamiliar_s < DAY_S or mix.is_broad(reading):
+                self._unfamiliar_s = time_s
+
     def _companions(
         self, lead: Candidate, found: list[Candidate], reading: Reading, mix: MixReference, held: Bools
     ) -> list[Candidate]:
@@ -347,8 +379,9 @@ class ShareShiftDetector:
                 continue
             self._open.remove(known)
             ended.append(ShareShiftEnd(known.shift, window_start, reason))
-            for key in known.members:
-                self._told[key] = (time_s, known.peaks.get(key, known.members[key]))
+            for key, told in known.members.items():
+                peak = known.peaks.get(key, told)
+                self._told[key] = (time_s, peak if peak * told > 0 and abs(peak) > abs(told) else told)
                 self._cooling[key] = self._windows + 3
                 for mix in self._mixes.values():
                     if reason == "accepted":
