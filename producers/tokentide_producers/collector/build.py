@@ -9,7 +9,7 @@ from tokentide_producers.collector.app import Collector
 from tokentide_producers.collector.delivery import Delivery
 from tokentide_producers.collector.metrics import Metrics
 from tokentide_producers.collector.naming import catalogue_or_none, key_ring, naming
-from tokentide_producers.collector.settings import CollectorSettings
+from tokentide_producers.collector.settings import CollectorSettings, EmitterHashSettings
 from tokentide_producers.rows import RowBuilder
 
 _ANY_EVENT: Final = {
@@ -30,7 +30,9 @@ def build_collector(
     Raises AccessError, TokenFileError, HashKeysError, ValueError for settings that must not be served.
     """
     access = Access(settings.host, settings.token_file)
-    keys = key_ring(settings.hash_key.get_secret_value(), settings.hash_keys.get_secret_value())
+    keys = None
+    for given in (settings, EmitterHashSettings()):
+        keys = keys or key_ring(given.hash_key.get_secret_value(), given.hash_keys.get_secret_value())
     metrics = Metrics()
     catalogue = catalogue_or_none()
 

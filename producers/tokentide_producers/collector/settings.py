@@ -31,8 +31,8 @@ class CollectorSettings(BaseSettings):
     together until Kafka has them; beyond it the answer is 429. batch_wait_s: how long events of several requests are
     gathered for one envelope. ack_timeout_s: how long a request waits for Kafka before it gets a 503. stalled_after_s:
     once Kafka owes an acknowledgement for so long, new requests get the 503 at once. read_timeout_s: for a body to
-    arrive. hash_key, hash_keys: as of the emitter (TOKENTIDE_EMITTER_HASH_KEY, ..._KEYS); without one, users and
-    sessions stay unknown.
+    arrive. hash_key, hash_keys: as of the emitter, whose own (TOKENTIDE_EMITTER_HASH_KEY, ..._KEYS) count when
+    these are not set; without any, users and sessions in spans stay unknown.
     """
 
     model_config = SettingsConfigDict(env_prefix="TOKENTIDE_COLLECTOR_", frozen=True, extra="forbid")
@@ -51,3 +51,12 @@ class CollectorSettings(BaseSettings):
     hash_key: SecretStr = SecretStr("")
     hash_keys: SecretStr = SecretStr("")
     sender: SenderSettings = Field(default_factory=_sender)
+
+
+class EmitterHashSettings(BaseSettings):
+    """The emitters' keys: a user is the same one whichever way the events came."""
+
+    model_config = SettingsConfigDict(env_prefix="TOKENTIDE_EMITTER_", frozen=True, extra="ignore")
+
+    hash_key: SecretStr = SecretStr("")
+    hash_keys: SecretStr = SecretStr("")
