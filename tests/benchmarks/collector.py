@@ -188,6 +188,7 @@ def main() -> int:
     options = parser.parse_args()
     # Made beforehand: what the sender does costs the collector's cores.
     batches = [ndjson(number) for number in range(40)]
+    exports = [one_span(number) for number in range(5_000)]
     with running() as (process, port):
         events = Sender(port, "/v1/events", "application/x-ndjson", lambda number: batches[number % len(batches)])
         took_s, cpu_s = measure(process, events, 8, options.seconds)
@@ -196,7 +197,7 @@ def main() -> int:
             f"NDJSON x {BATCH}: {count:,} events in {took_s:.1f} s, {cpu_s:.2f} CPU-s: "
             f"{count / cpu_s:,.0f} events per CPU-second, {count / took_s:,.0f} events/s, p50 {_p(events, 0.5)} ms"
         )
-        spans = Sender(port, "/v1/traces", "application/x-protobuf", one_span)
+        spans = Sender(port, "/v1/traces", "application/x-protobuf", lambda number: exports[number % len(exports)])
         took_s, cpu_s = measure(process, spans, options.connections, options.seconds)
         print(  # noqa: T201
             f"single OTLP spans: {spans.sent:,} requests in {took_s:.1f} s: {spans.sent / took_s:,.0f} requests/s, "
