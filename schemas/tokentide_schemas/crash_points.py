@@ -26,6 +26,7 @@ EVENTS_SINK_REFUSED: Final = ("events-sink:after-chunk-commit", "events-sink:aft
 ROLLUPS_SINK: Final = ("rollups-sink:after-rows", "rollups-sink:after-progress", "rollups-sink:after-commit")
 WORKER: Final = ("worker:after-rows", "worker:after-checkpoint", "worker:after-acknowledgement")
 ALERTS: Final = ("alerts:before-publish", "alerts:after-changes", "alerts:after-commit")
+MAINTENANCE: Final = ("maintenance:after-sums",)
 NOTIFY: Final = ("notify:after-delivery", "notify:after-record")
 
 _armed_by: Final = os.environ.get(VARIABLE, "")

@@ -436,7 +436,7 @@ def test_single_requests_are_the_newest_that_are_chosen(ask: Boards) -> None:
 
 
 def test_launches_are_marked_only_of_models_that_are_used(boards: dict[str, dict[str, Any]], busy: Store) -> None:
-    (mark,) = boards["models"]["annotations"]["list"]
+    (mark,) = [one for one in boards["models"]["annotations"]["list"] if one["name"] == "Model launches"]
     rows = busy.table(mark["target"]["rawSql"], TEN_WEEKS)
     released = {
         row["name"]: str(row["release_date"]) for row in load_catalogue().model_rows() if row["id"] in traffic.MODELS
