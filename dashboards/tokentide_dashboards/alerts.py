@@ -21,6 +21,7 @@ from tokentide_dashboards.panels import (
 
 UID: Final = "tokentide-alerts"
 BEGIN_MEANING: Final = "Alerts belong to the time at which their cause began, not to the time of their finding."
+SEVERITY_COLORS: Final = {"critical": RED, "warning": YELLOW, "info": "blue"}
 _BEGAN: Final = TableColumn("Began", "dateTimeAsIso", width_px=170)
 
 
@@ -80,6 +81,7 @@ def alerts_dashboard() -> Dashboard:
             *grid.cell(8, 9), "Alerts by severity",
             f"How many alerts of each severity began in a point. {BEGIN_MEANING}",
             sql.BY_SEVERITY_OVER_TIME, unit="short", stacked=True, min_interval="10m", bars=True,
+            colors=SEVERITY_COLORS,
         ),
         series_panel(
             *grid.cell(8, 9), "Time to detection",

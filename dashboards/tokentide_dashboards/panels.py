@@ -5,8 +5,9 @@ The kinds and options are a closed list: the JSON Schema allows no others, and t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from grafana_foundation_sdk.builders import common, dashboard, stat, table, timeseries
@@ -128,9 +129,10 @@ def series_panel(
     decimals: int | None = None,
     links: Sequence[DataLink] = (),
     bars: bool = False,
+    colors: Mapping[str, str] = MappingProxyType({}),
 ) -> timeseries.Panel:
     """Values over time, one series for each name. `min_interval`: the narrowest point that the data can fill. `bars`:
-    for what most points have nothing of."""
+    for what most points have nothing of. `colors`: of names that mean something bad or good."""
     mode = common_models.StackingMode.NORMAL if stacked else common_models.StackingMode.NONE
     panel = (
         timeseries.Panel()
@@ -167,6 +169,9 @@ def series_panel(
         panel = panel.max(max_value)
     if decimals is not None:
         panel = panel.decimals(decimals)
+    for name, color in colors.items():
+        fixed = DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": color})
+        panel = panel.override_by_name(name, [fixed])
     return panel.data_links([Link(link) for link in links]) if links else panel
 
 
