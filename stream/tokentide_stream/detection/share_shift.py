@@ -255,6 +255,9 @@ class ShareShiftDetector:
         self._notice_unfamiliar(time_s, readings)
         if "requests" in readings:
             self._request_effect = self._mixes["requests"].recent_effect(3)
+        else:
+            # Requests are not watched: nothing speaks against a new key's tokens.
+            self._request_effect = np.full(self._size, np.inf)
         for measure, reading in readings.items():
             if reading.total <= 0:
                 continue

@@ -18,6 +18,7 @@ from benchmarks.detection import judge as judge_module
 from benchmarks.detection import mixes
 from tokentide_schemas.alerts import AlertKind
 from tokentide_stream.detection import ShareShift, ShareShiftConfig, ShareShiftDetector, Sums, detect_share_shifts
+from tokentide_stream.detection.findings import Measure
 
 _START = dt.datetime(2025, 3, 3, 10, 7, tzinfo=dt.UTC)
 _COLUMNS = ("window_start", "key", "requests", "tokens")
@@ -78,6 +79,18 @@ def test_half_an_hour_of_history_is_enough_for_an_abrupt_shift(
 @pytest.mark.parametrize("seed", range(3))
 def test_a_steady_hour_raises_nothing(seed: int) -> None:
     assert detect_share_shifts(_demo_rows(seed, "steady")) == []
+
+
+@pytest.mark.parametrize("measure", ["requests", "tokens", "cost"])
+def test_any_measure_may_be_watched_alone(measure: Measure) -> None:
+    detector = ShareShiftDetector(ShareShiftConfig(measures=(measure,)))
+    started = []
+    by_window: dict[object, dict[str, Sums]] = {}
+    for window_start, key, requests, tokens, _scope, cost in _demo_rows(1, "launch"):
+        by_window.setdefault(window_start, {})[str(key)] = Sums(requests, tokens, cost)  # type: ignore[arg-type]
+    for window_start, sums in by_window.items():
+        started += detector.step(window_start, sums).started  # type: ignore[arg-type]
+    assert [(shift.kind, shift.keys[0], shift.measure) for shift in started] == [(AlertKind.LAUNCH, "m29", measure)]
 
 
 def test_the_parts_of_the_attribution_sum_to_the_change() -> None:
