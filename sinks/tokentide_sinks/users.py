@@ -19,13 +19,18 @@ _NOBODY: Final = f"toFixedString(unhex('{NO_HASH.hex()}'), 16)"
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Records of one partition that the raw sink has stored: whole chunks, the last one possibly not full yet."""
+    """Records of one partition that the raw sink has stored: whole chunks, the last one possibly not full yet.
+
+    fresh: the first of them that was not counted before. Counts of a chunk are absolute, so they begin with `first`;
+    sets of users only need what is fresh.
+    """
 
     topic: str
     epoch: str
     partition: int
     first: int
     last: int
+    fresh: int = 0
 
 
 def plan(topic: str, epoch: str, partition: int, counted: int, stored: int) -> Work | None:
@@ -36,37 +41,44 @@ def plan(topic: str, epoch: str, partition: int, counted: int, stored: int) -> W
     if stored <= counted:
         return None
     first = (counted + 1) // CHUNK_RECORDS * CHUNK_RECORDS
-    return Work(topic, epoch, partition, first, min(stored, first + CHUNKS_AT_ONCE * CHUNK_RECORDS - 1))
+    last = min(stored, first + CHUNKS_AT_ONCE * CHUNK_RECORDS - 1)
+    return Work(topic, epoch, partition, first, last, counted + 1)
 
 
 def statements(work: Work) -> list[str]:
     """The inserts of one piece of work, in order; the last one records that it is done."""
-    ledger = (
-        f"FROM ingest_ledger WHERE topic = '{work.topic}' AND epoch = '{work.epoch}' "
-        f"AND partition = {work.partition} AND offset BETWEEN {work.first} AND {work.last}"
-    )
-    # An event is stored after the broker has it and before the ledger says so; the topic's earlier incarnations, with
-    # the same offsets, are outside.
-    rows = (
-        f"FROM events WHERE kafka_topic = '{work.topic}' AND kafka_partition = {work.partition} "
-        f"AND kafka_offset BETWEEN {work.first} AND {work.last} "
-        f"AND ingested_at BETWEEN (SELECT min(appended_at) - INTERVAL {CLOCK_MARGIN_S} SECOND {ledger}) "
-        f"AND (SELECT max(recorded_at) {ledger})"
-    )
+    rows, fresh = _rows(work, work.first), _rows(work, max(work.first, work.fresh))
     day = "toDate(occurred_at, 'UTC') AS day"
     source = f"'{work.topic}', '{work.epoch}', {work.partition}"
     chunk = f"intDiv(kafka_offset, {CHUNK_RECORDS})"
     return [
         "INSERT INTO user_months (month, model, user_hash) SELECT DISTINCT "
-        f"toStartOfMonth(toDate(occurred_at, 'UTC')), model, user_hash {rows} AND user_hash != {_NOBODY}",
+        f"toStartOfMonth(toDate(occurred_at, 'UTC')), model, user_hash {fresh} AND user_hash != {_NOBODY}",
         f"INSERT INTO users_1d (day, model, users) SELECT {day}, model, uniqCombined64State(17)(user_hash) "
-        f"{rows} AND user_hash != {_NOBODY} GROUP BY day, model",
+        f"{fresh} AND user_hash != {_NOBODY} GROUP BY day, model",
         "INSERT INTO user_requests_1d (day, model, topic, epoch, partition, chunk, requests, requests_without_user, "
         f"last_offset) SELECT {day}, model, {source}, {chunk} AS chunk, count(), countIf(user_hash = {_NOBODY}), "
         f"least((chunk + 1) * {CHUNK_RECORDS} - 1, {work.last}) {rows} GROUP BY day, model, chunk",
         "INSERT INTO user_progress (topic, epoch, partition, last_offset, recorded_at) "
         f"VALUES ({source}, {work.last}, now64(3))",
     ]
+
+
+def _rows(work: Work, first: int) -> str:
+    """The rows of records first..last of the work."""
+    ledger = (
+        f"FROM ingest_ledger WHERE topic = '{work.topic}' AND epoch = '{work.epoch}' "
+        f"AND partition = {work.partition} AND offset BETWEEN {first} AND {work.last}"
+    )
+    # An event is stored after the broker has it and before the ledger says so; the topic's earlier incarnations, with
+    # the same offsets, are outside. And the table is sorted by occurred_at: a count must not read all of it.
+    return (
+        f"FROM events WHERE kafka_topic = '{work.topic}' AND kafka_partition = {work.partition} "
+        f"AND kafka_offset BETWEEN {first} AND {work.last} "
+        f"AND ingested_at BETWEEN (SELECT min(appended_at) - INTERVAL {CLOCK_MARGIN_S} SECOND {ledger}) "
+        f"AND (SELECT max(recorded_at) {ledger}) "
+        f"AND occurred_at >= (SELECT min(oldest_occurred_at) {ledger})"
+    )
 
 
 def pending(store: Store) -> list[Work]:

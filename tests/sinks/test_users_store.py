@@ -124,10 +124,10 @@ def test_a_piece_of_work_starts_at_a_chunk_and_is_bounded() -> None:
     assert plan(topic, EPOCH, 0, 9, 9) is None
     assert plan(topic, EPOCH, 0, -1, 0) == Work(topic, EPOCH, 0, 0, 0)
     assert plan(topic, EPOCH, 0, CHUNK_RECORDS - 1, CHUNK_RECORDS) == Work(
-        topic, EPOCH, 0, CHUNK_RECORDS, CHUNK_RECORDS
+        topic, EPOCH, 0, CHUNK_RECORDS, CHUNK_RECORDS, fresh=CHUNK_RECORDS
     )
     assert plan(topic, EPOCH, 0, CHUNK_RECORDS, CHUNK_RECORDS + 5) == Work(
-        topic, EPOCH, 0, CHUNK_RECORDS, CHUNK_RECORDS + 5
+        topic, EPOCH, 0, CHUNK_RECORDS, CHUNK_RECORDS + 5, fresh=CHUNK_RECORDS + 1
     )
     limit = CHUNKS_AT_ONCE * CHUNK_RECORDS
     assert plan(topic, EPOCH, 0, -1, 10 * limit) == Work(topic, EPOCH, 0, 0, limit - 1)
