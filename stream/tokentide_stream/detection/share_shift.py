@@ -209,7 +209,7 @@ class ShareShiftDetector:
                 hours = (horizon + 11) * config.window_s / 3_600
                 by_season = (np.exp(min(0.8, 0.1 * hours)) - 1) * reading.expected / total
                 needed = np.where(
-                    young, needed, np.maximum(2 * least, np.where(effect > 0, by_season, 0.6 * by_season))
+                    young, needed, np.maximum(least + 0.01, np.where(effect > 0, by_season, 0.6 * by_season))
                 )
             # Token sums are heavy-tailed: two windows can be two long prompts.
             if measure != "requests" and horizon < 3:
