@@ -20,6 +20,7 @@ _GONE = 0.25
 _LAG = 3
 _TAIL_LAG = 4
 _PHI_SNAPSHOTS = 5
+_LEAST_HISTORY_S = 0.9 * DAY_S
 _PHI_SNAPSHOT_S = 21_600
 SLOW_S = (5_400, 21_600, 86_400)
 """Time constants of the slow comparisons with the days before."""
@@ -108,6 +109,7 @@ class MixReference:
         self._x = np.zeros(capacity)
         self._epsilon = 1e-6
         self.windows = 0
+        self._first_s: float | None = None
         self._had_profile = False
         self._since_profile = 0
         self._return_to_season = False
@@ -141,6 +143,11 @@ class MixReference:
         self._learn_units(amounts, requests)
         usual = self.recent * total / np.maximum(self._unit, 1e-12)
         profile = self.season.expected(time_s, usual, self.season.bin_s / self._window_s)
+        if self._first_s is None:
+            self._first_s = time_s
+        if time_s - self._first_s < _LEAST_HISTORY_S:
+            # The minutes before midnight are no earlier day.
+            profile = None
         self._set_pattern(profile)
         if self._return_to_season and self._pattern is not None:
             self._follow_season(held | young)
@@ -213,6 +220,11 @@ class MixReference:
             # The noise around a new reference is known only after some windows of it.
             critical *= 1 + 0.5 * min(1.0, 12 / max(1, self._since_profile))
         return np.maximum(critical * factor, 1.25 * self._tail)
+
+    @property
+    def knows_season(self) -> bool:
+        """The last window was compared with the days before."""
+        return self._pattern is not None
 
     def is_broad(self, reading: Reading) -> bool:
         """Many keys have left their reference at once: the season is another one, and not one key the cause."""

@@ -218,7 +218,7 @@ class ShareShiftDetector:
             hit &= np.abs(reading.one_window_z) >= 1.0
             if measure != "requests":
                 hit &= mix.agreeing(3) & (~young | (np.abs(self._request_effect) >= 0.8 * least))
-            if mix.season.days_known:
+            if mix.knows_season:
                 up_known = (effect > 0) & (x <= 1.5 * high) & ~young
                 down_known = (effect < 0) & (x >= 0.75 * low)
                 hit &= ~(up_known | down_known)

@@ -122,7 +122,7 @@ class VolumeDetector:
         sure &= np.abs(reading.effect[horizon]) >= config.min_count
         up = sure & (z > 0) & (mean >= (1 + least) * expected) & (reading.one_window_z >= 3)
         down = sure & (z < 0) & (mean <= (1 - np.minimum(least, 0.8)) * expected) & (reading.one_window_z <= -3)
-        if self._reference.season.days_known:
+        if self._reference.knows_season:
             low, high = self._reference.season.envelope()
             up &= counts > 1.4 * high
             down &= counts < 0.7 * low
@@ -152,7 +152,7 @@ class VolumeDetector:
     def _silent(self, at: dt.datetime, counts: Floats, reading: Reading, changes: Changes) -> None:
         """No request at all, where some were due: the probability of none, negative binomial."""
         expected = reading.expected
-        if self._reference.season.days_known:
+        if self._reference.knows_season:
             expected = np.minimum(expected, np.maximum(self._reference.season.envelope()[0], 0.0))
         zero = counts == 0
         self._zeros = np.where(zero, self._zeros + 1, 0)

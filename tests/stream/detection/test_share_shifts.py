@@ -25,7 +25,9 @@ _COLUMNS = ("window_start", "key", "requests", "tokens")
 _KEYS = 30
 
 
-def _demo_rows(seed: int, scenario: str, minutes: int = 60, at: int = 25) -> list[tuple[object, ...]]:
+def _demo_rows(
+    seed: int, scenario: str, minutes: int = 60, at: int = 25, begin: dt.datetime = _START
+) -> list[tuple[object, ...]]:
     """One-minute windows of 120,000 requests, without a day of history."""
     rng = np.random.default_rng(seed)
     weights = np.sort(rng.dirichlet(np.full(_KEYS, 0.7)))[::-1]
@@ -45,7 +47,7 @@ def _demo_rows(seed: int, scenario: str, minutes: int = 60, at: int = 25) -> lis
         for k in np.flatnonzero(requests):
             tokens = int(requests[k]) * 900
             row = (
-                _START + dt.timedelta(minutes=t),
+                begin + dt.timedelta(minutes=t),
                 f"m{k:02d}",
                 int(requests[k]),
                 tokens,
@@ -91,6 +93,14 @@ def test_any_measure_may_be_watched_alone(measure: Measure) -> None:
     for window_start, sums in by_window.items():
         started += detector.step(window_start, sums).started  # type: ignore[arg-type]
     assert [(shift.kind, shift.keys[0], shift.measure) for shift in started] == [(AlertKind.LAUNCH, "m29", measure)]
+
+
+def test_midnight_does_not_make_the_minutes_before_it_an_earlier_day() -> None:
+    begin = dt.datetime(2025, 3, 3, 23, 58, tzinfo=dt.UTC)
+    rows = _demo_rows(2, "price_cut", begin=begin)
+    (shift,) = detect_share_shifts(rows)
+    assert shift.kind is AlertKind.PRICE_CUT
+    assert shift.detected_at <= begin + dt.timedelta(minutes=27)
 
 
 def test_the_parts_of_the_attribution_sum_to_the_change() -> None:
