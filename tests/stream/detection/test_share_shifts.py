@@ -26,9 +26,9 @@ _KEYS = 30
 
 
 def _demo_rows(
-    seed: int, scenario: str, minutes: int = 60, at: int = 25, begin: dt.datetime = _START
+    seed: int, scenario: str, minutes: int = 60, at: int = 25, begin: dt.datetime = _START, total: int = 120_000
 ) -> list[tuple[object, ...]]:
-    """One-minute windows of 120,000 requests, without a day of history."""
+    """One-minute windows of `total` requests, without a day of history."""
     rng = np.random.default_rng(seed)
     weights = np.sort(rng.dirichlet(np.full(_KEYS, 0.7)))[::-1]
     rows: list[tuple[object, ...]] = []
@@ -42,7 +42,7 @@ def _demo_rows(
         if scenario == "price_cut" and t >= at:
             now *= 1 - 0.04 / (1 - now[4])
             now[4] += 0.04
-        requests = rng.poisson(120_000 * now / now.sum() * rng.gamma(1_000, 1 / 1_000, _KEYS))
+        requests = rng.poisson(total * now / now.sum() * rng.gamma(1_000, 1 / 1_000, _KEYS))
         price = np.where((np.arange(_KEYS) == 4) & (scenario == "price_cut") & (t >= at), 1.0, 2.0)
         for k in np.flatnonzero(requests):
             tokens = int(requests[k]) * 900
@@ -97,7 +97,7 @@ def test_any_measure_may_be_watched_alone(measure: Measure) -> None:
 
 def test_midnight_does_not_make_the_minutes_before_it_an_earlier_day() -> None:
     begin = dt.datetime(2025, 3, 3, 23, 58, tzinfo=dt.UTC)
-    rows = _demo_rows(2, "price_cut", begin=begin)
+    rows = _demo_rows(3, "price_cut", begin=begin, total=12_000)
     (shift,) = detect_share_shifts(rows)
     assert shift.kind is AlertKind.PRICE_CUT
     assert shift.detected_at <= begin + dt.timedelta(minutes=27)
