@@ -120,6 +120,8 @@ class Engine:
             alerts.append(_taken_over(replace(alert, ended_at=until), change))
         self.lifecycle.alerts = alerts
         over = {str(alert.id): alert for alert in self.lifecycle.recent}
+        # What was over before it fired is forgotten, as it is without a restart.
+        fired = {change.alert_id for change in said if change.state is AlertState.FIRING}
         self.lifecycle.recent = [
             # What history still shows is known better than what was said of it.
             over.get(str(change.alert_id))
@@ -133,7 +135,7 @@ class Engine:
                 resolved_at=change.changed_at,
             )
             for change in newest.values()
-            if change.state is AlertState.RESOLVED
+            if change.state is AlertState.RESOLVED and change.alert_id in fired
         ]
 
 
