@@ -59,7 +59,8 @@ STEPS = st.lists(
 OVER_WHILE_PENDING = [([], [])] * 6 + [([5], []), ([], []), ([], [0, 5]), ([0], [])]
 
 
-@settings(deadline=None, max_examples=25)
+# The same cases in every run; more of them find one in some thousands that is still not alike: docs/alerts.md, Limits.
+@settings(deadline=None, max_examples=100, derandomize=True)
 @example(OVER_WHILE_PENDING, [1, 8])
 @given(STEPS, st.lists(st.integers(1, 8), max_size=4))
 def test_killed_engines_say_together_what_one_says_alone(
