@@ -1,7 +1,6 @@
 """Which port each part of the embedded stack listens on, and whether it is free."""
 
 import contextlib
-import ipaddress
 import socket
 from dataclasses import dataclass
 
@@ -14,16 +13,6 @@ DEFAULT_PORT_BASE = 29090
 # The offset of each listener from the base; a released offset is never given to another listener.
 PORT_OFFSETS = {"board": 0, "collector": 1, "kafka": 2, "kafka-controller": 3, "store": 4, "stream": 5}
 _MAX_PORT = 65535
-
-
-def is_loopback(host: str) -> bool:
-    """True for an address or name that only this machine reaches."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 @dataclass(frozen=True)

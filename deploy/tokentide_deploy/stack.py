@@ -19,7 +19,7 @@ from tokentide_deploy.component_status import StatusHistory, read_status
 from tokentide_deploy.data_dir import DataDir, DataDirLock
 from tokentide_deploy.embedded_kafka import BrokerSettings, prepare_broker
 from tokentide_deploy.errors import DeployError
-from tokentide_deploy.ports import HOST, check_free, is_loopback, plan_ports
+from tokentide_deploy.ports import HOST, check_free, plan_ports
 from tokentide_deploy.stack_display import HeadlessDisplay, PlainDisplay, StackDisplay, TerminalDisplay
 from tokentide_deploy.stack_state import (
     ClickHouseAccount,
@@ -30,6 +30,7 @@ from tokentide_deploy.stack_state import (
     save_stopped,
 )
 from tokentide_deploy.supervisor import StartInterruptedError, Supervisor
+from tokentide_schemas.network import is_loopback
 
 logger = logging.getLogger(__name__)
 

@@ -67,38 +67,24 @@ class Request:
     def stream(self, chunks: Iterable[T]) -> Iterator[T]:
         """The same chunks; the first one is the first token, and a reader that stops early has cancelled."""
         self._fields.setdefault("streamed", True)
-        is_whole = False
         try:
             for chunk in chunks:
                 self.first_token()
                 yield chunk
-            is_whole = True
         except GeneratorExit:
+            self.cancelled()
             raise
-        except BaseException:
-            is_whole = True  # the block's own exception says what it was
-            raise
-        finally:
-            if not is_whole:
-                self.cancelled()
 
     async def astream(self, chunks: AsyncIterable[T]) -> AsyncIterator[T]:
         """`stream` for asyncio."""
         self._fields.setdefault("streamed", True)
-        is_whole = False
         try:
             async for chunk in chunks:
                 self.first_token()
                 yield chunk
-            is_whole = True
         except GeneratorExit:
+            self.cancelled()
             raise
-        except BaseException:
-            is_whole = True
-            raise
-        finally:
-            if not is_whole:
-                self.cancelled()
 
     def end(self, error: BaseException | None = None) -> EmitResult:
         """Emit the event; what a `with` block does at its end. A second call changes nothing."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from tokentide_deploy.ports import is_loopback
+from tokentide_schemas.network import is_loopback
 
 COOKIE: Final = "tokentide_board"
 SECURITY_HEADERS: Final = {

@@ -23,8 +23,8 @@ from tokentide_deploy.board.service import BoardService
 from tokentide_deploy.board.store_client import StoreClient
 from tokentide_deploy.errors import DeployError, PortInUseError
 from tokentide_deploy.http_server import HttpServer, listen
-from tokentide_deploy.ports import is_loopback
 from tokentide_deploy.stack_state import ClickHouseAccount
+from tokentide_schemas.network import is_loopback
 from tokentide_schemas.settings import write_json_atomically
 
 logger = logging.getLogger(__name__)

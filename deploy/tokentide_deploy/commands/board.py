@@ -34,7 +34,7 @@ def command(
     from tokentide_deploy.board.address import TOKEN_VARIABLE, board_token
     from tokentide_deploy.board.server import BoardSettings, serve
     from tokentide_deploy.clickhouse_client import find_account
-    from tokentide_deploy.ports import is_loopback
+    from tokentide_schemas.network import is_loopback
 
     token = "" if is_loopback(host) and TOKEN_VARIABLE not in os.environ else board_token()
     settings = BoardSettings(

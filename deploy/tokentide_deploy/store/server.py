@@ -15,13 +15,13 @@ from pathlib import Path
 import uvicorn
 
 from tokentide_deploy.http_server import HttpServer, listen
-from tokentide_deploy.ports import is_loopback
 from tokentide_deploy.store.access import AccessPolicy, ReaderLimits
 from tokentide_deploy.store.app import StoreService, build_app
 from tokentide_deploy.store.engine import Engine
 from tokentide_deploy.store.engine_config import EngineSettings
 from tokentide_deploy.store.errors import StoreError
 from tokentide_deploy.store.lock import DirectoryLock, DirectoryTakenError
+from tokentide_schemas.network import is_loopback
 from tokentide_schemas.settings import write_json_atomically
 
 logger = logging.getLogger(__name__)

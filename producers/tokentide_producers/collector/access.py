@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
 
 from tokentide_producers.collector.problems import ProblemError
 from tokentide_producers.collector.tokens import Tokens
+from tokentide_schemas.network import is_loopback
 
 
 class AccessError(Exception):
     """The collector must not start like this; the message says why and what to do."""
-
-
-def is_loopback(host: str) -> bool:
-    """An address or name that only this machine reaches."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 class Access:
