@@ -27,6 +27,8 @@ from typing import Any, Final, Self
 from uuid import UUID
 
 from tokentide_producers.batcher import Batch, Batcher
+from tokentide_producers.categories.categorizer import Categorizer, own_label
+from tokentide_producers.categories.inputs import CategoryInput
 from tokentide_producers.event_ids import EventIds
 from tokentide_producers.hash_keys import HashKeyRing
 from tokentide_producers.outcomes import ACCEPTED, DropReason, EmitResult
@@ -80,8 +82,9 @@ class Emitter:
 
     bootstrap_servers: Kafka's host:port list. gateway, gateway_region, source: defaults of those fields.
     on_drop: told about every event that will not be stored. resolve_model: from the requested to the canonical model;
-    the shipped catalogue's when left out. settings: from the environment when left out. Raises pydantic's
-    ValidationError for unusable settings or defaults; nothing is connected before the first event.
+    the shipped catalogue's when left out. categories: gives events without a category one. settings: from the
+    environment when left out. Raises pydantic's ValidationError for unusable settings or defaults; nothing is connected
+    before the first event.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class Emitter:
         settings: EmitterSettings | None = None,
         on_drop: OnDrop | None = None,
         resolve_model: Callable[[str], str] | None = None,
+        categories: Categorizer | None = None,
         extra_kafka_config: dict[str, Any] | None = None,
     ) -> None:
         if not bootstrap_servers.strip():
@@ -103,6 +107,7 @@ class Emitter:
         self._gateway, self._gateway_region, self._source = gateway, gateway_region, source
         self._on_drop = on_drop
         self._resolve_model = resolve_model
+        self._categories = categories
         self._extra_kafka_config = extra_kafka_config
         self._keys: HashKeyRing | None = None
         self._start_incarnation()
@@ -163,19 +168,24 @@ class Emitter:
         """This incarnation's id, in the `tokentide-producer` header of its envelopes."""
         return self._sender.producer_ids[0]
 
-    def emit(self, event: UsageEvent | None = None, /, **fields: Any) -> EmitResult:
+    def emit(
+        self, event: UsageEvent | None = None, /, *, category_input: CategoryInput | None = None, **fields: Any
+    ) -> EmitResult:
         """Take over one event, as a validated `UsageEvent` or as its fields; `occurred_at` is now when left out.
 
+        category_input: what `categories` may look at besides, for an event without a category; not stored.
         Does not wait (unless `block_up_to_s` is set) and does not raise: the result says whether the event was
         accepted, and if not, why and what to do. Accepted means buffered; `flush` tells when it is stored for good.
         """
         try:
             if event is None:
                 row, size_bytes = self._rows.from_fields(fields, time.time_ns() // 1_000_000)
+                own_label(row)
             elif fields or not isinstance(event, UsageEvent):
                 raise TypeError("give either one UsageEvent or fields by name")
             else:
                 row, size_bytes = self._rows.from_event(event)
+            labelling = self._categories.begin(row, category_input) if self._categories is not None else None
         except InvalidEventError as error:
             return self._refuse(DropReason.INVALID, f"{error.reason}: {error}")
         except Exception as error:  # noqa: BLE001 - an argument's own code may raise anything, and emit must not
@@ -188,7 +198,10 @@ class Emitter:
                 self._held_bytes += size_bytes
                 if self._batcher.add(row, size_bytes, now_s):
                     self._wake.notify()
-                return ACCEPTED
+        if reason is None:
+            if labelling is not None:
+                labelling.submit()
+            return ACCEPTED
         return self._refuse(reason, _FULL if reason is DropReason.BUFFER_FULL else "the emitter is closed")
 
     def request(self, **fields: Any) -> Request:
@@ -338,6 +351,11 @@ class Emitter:
 
     def _encode_and_submit(self, batch: Batch) -> None:
         try:
+            if self._categories is not None:
+                # With many events behind these, labels are not worth waiting for.
+                is_busy = self._held_events > self.settings.max_buffered_events // 4
+                wait_s = 0.0 if is_busy else self.settings.label_wait_s
+                self._categories.settle(batch.rows, self._resolver(), wait_s)
             columns = encode_rows(
                 batch.rows, ids=self._ids, now_ms=time.time_ns() // 1_000_000, resolve_model=self._resolver()
             )

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
+from tokentide_producers.categories.inputs import CategoryInput
 from tokentide_producers.outcomes import EmitResult
 from tokentide_schemas.event import TOKEN_BUCKETS, Outcome
 
@@ -44,10 +45,24 @@ class Request:
         self._clock = clock
         self._started_s = clock()
         self._first_token_s: float | None = None
+        self._category_input: CategoryInput | None = None
 
     def update(self, **fields: Any) -> None:
         """Add what has become known: token counts, finish_reason, cost, tool calls, or any other field."""
         self._fields.update(fields)
+
+    def categorize(
+        self,
+        *,
+        route: str = "",
+        referer: str = "",
+        tags: Sequence[str] = (),
+        messages: Sequence[Any] | None = None,
+        text: str | None = None,
+        system: str | None = None,
+    ) -> None:
+        """What the emitter's `categories` may look at besides the event's fields; see `CategoryInput`. Not stored."""
+        self._category_input = CategoryInput(route, referer, tags, messages, text, system)
 
     def first_token(self) -> None:
         """The first token has come; later calls change nothing."""
@@ -89,7 +104,8 @@ class Request:
     def end(self, error: BaseException | None = None) -> EmitResult:
         """Emit the event; what a `with` block does at its end. A second call changes nothing."""
         if self.result is None:
-            self.result = self._emitter.emit(**self._complete(error))
+            given, self._category_input = self._category_input, None
+            self.result = self._emitter.emit(category_input=given, **self._complete(error))
         return self.result
 
     def _complete(self, error: BaseException | None) -> dict[str, Any]:

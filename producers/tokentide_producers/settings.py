@@ -54,8 +54,9 @@ class EmitterSettings(BaseSettings):
     batch_events, batch_bytes, batch_wait_s: an envelope is closed at the first of the three. max_buffered_events,
     max_buffered_bytes: what may wait for Kafka's acknowledgement in memory. block_up_to_s: how long `emit` may wait
     when that is full; 0 drops the event at once. close_timeout_s: how long `close` and the interpreter's exit wait for
-    acknowledgements. hash_key: the secret for `IdentifierHasher`. hash_keys: instead of it, several with the time from
-    which each is used, as JSON (`HashKeyRing.parse`).
+    acknowledgements. label_wait_s: how long an envelope may wait for a classifier's labels. hash_key: the secret for
+    `IdentifierHasher`. hash_keys: instead of it, several with the time from which each is used, as JSON
+    (`HashKeyRing.parse`).
     """
 
     model_config = SettingsConfigDict(env_prefix="TOKENTIDE_EMITTER_", frozen=True, extra="forbid")
@@ -68,6 +69,7 @@ class EmitterSettings(BaseSettings):
     max_buffered_bytes: Count = 128 * 1024 * 1024
     block_up_to_s: Seconds = 0.0
     close_timeout_s: Seconds = 10.0
+    label_wait_s: Seconds = 1.0
     hash_key: SecretStr = SecretStr("")
     hash_keys: SecretStr = SecretStr("")
     sender: SenderSettings = Field(default_factory=SenderSettings)

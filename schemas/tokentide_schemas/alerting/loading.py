@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tokentide_schemas.alerting.quiet import Maintenance, Silence
@@ -19,6 +18,7 @@ from tokentide_schemas.alerting.reading import Reader
 from tokentide_schemas.alerting.receivers import RECEIVER_TYPES, AnyReceiver, Receiver
 from tokentide_schemas.alerting.rules import RULE_KINDS, AnyRule, Budget, Rule
 from tokentide_schemas.alerting.values import Section
+from tokentide_schemas.alerting.wording import in_words
 from tokentide_schemas.catalogue.problems import Place, Problem, did_you_mean
 
 S = TypeVar("S", bound=Section)
@@ -219,7 +219,7 @@ class _Reading:
             return kind.model_validate(dict(values))
         except ValidationError as error:
             for detail in error.errors(include_url=False):
-                message, suggestion = _words(kind, detail)
+                message, suggestion = in_words(kind, detail)
                 key = ".".join(map(str, detail["loc"])) or "-"
                 self.reader.add((*at, *detail["loc"]), label, key, message, suggestion)
             return None
@@ -252,41 +252,6 @@ _SINGULAR: Final = {
 def _label(section: str, number: int, item: Mapping[str, Any]) -> str:
     name = item.get("name")
     return f"{_SINGULAR[section]} {name}" if name else f"{_SINGULAR[section]} number {number + 1}"
-
-
-def _fields(kind: type[Section], loc: Sequence[str | int]) -> list[str]:
-    """The keys, as written, that are allowed where `loc` points."""
-    current: Any = kind
-    for part in loc[:-1]:
-        if isinstance(part, str):
-            by_key = {info.alias or name: info for name, info in current.model_fields.items()}
-            annotation = by_key[part].annotation
-            options = (annotation, *getattr(annotation, "__args__", ()))
-            current = next((a for a in options if hasattr(a, "model_fields")), current)
-    return [info.alias or name for name, info in current.model_fields.items()]
-
-
-def _words(kind: type[Section], detail: ErrorDetails) -> tuple[str, str]:
-    what = detail["type"]
-    last = str(detail["loc"][-1]) if detail["loc"] else ""
-    if what == "extra_forbidden":
-        known = _fields(kind, detail["loc"])
-        return "unknown key", did_you_mean(last, known, f"use one of {', '.join(known)}")
-    if what == "missing":
-        return "is missing", f"add '{last}: ...'"
-    given = detail["input"]
-    # What was written in place of an address or a secret may be one.
-    hidden = isinstance(given, (dict, list)) or any("url" in str(p) or "secret" in str(p) for p in detail["loc"])
-    shown = "" if hidden else f" (got {given!r})"
-    context = detail.get("ctx", {})
-    if what in ("enum", "literal_error"):
-        expected = str(context.get("expected", ""))
-        names = [part.strip(" '") for part in expected.replace(" or ", ",").split(",")]
-        return f"not one of the known values{shown}", did_you_mean(str(given), names, f"use {expected}")
-    if what in ("value_error", "assertion_error"):
-        message, bracket, hint = detail["msg"].removeprefix("Value error, ").rpartition(" (")
-        return (message, hint.rstrip(")")) if bracket else (hint, "correct it")
-    return f"{detail['msg'][:1].lower()}{detail['msg'][1:]}{shown}", "correct the value"
 
 
 def environment_alert_config(environment: Mapping[str, str] = os.environ) -> AlertConfig:
