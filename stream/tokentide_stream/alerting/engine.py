@@ -10,7 +10,9 @@ from typing import Final
 from tokentide_schemas.alerting import AlertConfig
 from tokentide_schemas.alerting.quiet import silenced_by
 from tokentide_schemas.alerts import AlertChange, AlertState
-from tokentide_stream.alerting.evaluators import BudgetEvaluator, Evaluator, make_evaluators
+from tokentide_stream.alerting.budget_evaluator import BudgetEvaluator
+from tokentide_stream.alerting.evaluator_base import Evaluator
+from tokentide_stream.alerting.evaluators import make_evaluators
 from tokentide_stream.alerting.facts import ModelFacts
 from tokentide_stream.alerting.found import EVENT_KINDS, Ended, Found
 from tokentide_stream.alerting.lifecycle import Alert, Change, Lifecycle, Phase

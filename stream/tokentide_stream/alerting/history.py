@@ -8,11 +8,10 @@ from typing import Final
 
 from tokentide_schemas.alerting.rules import BudgetRule
 from tokentide_stream.alerting.engine import Engine
-from tokentide_stream.alerting.evaluators import window_start_of
 from tokentide_stream.alerting.lifecycle import Change
 from tokentide_stream.alerting.sources import MINUTE_S, Query, needs_late, queries
 from tokentide_stream.alerting.store_reader import StoreReader
-from tokentide_stream.alerting.windows import Window
+from tokentide_stream.alerting.windows import Window, window_start_of
 
 CHUNK: Final = dt.timedelta(hours=3)
 """Span of one reading: long enough to cost few queries, short enough for a reader's limits of rows."""

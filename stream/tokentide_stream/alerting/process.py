@@ -15,14 +15,14 @@ from tokentide_schemas.alerts import EngineProgress
 from tokentide_schemas.catalogue import Catalogue
 from tokentide_stream.alerting.clock import closed_until_ms
 from tokentide_stream.alerting.engine import Engine
-from tokentide_stream.alerting.evaluators import ShareEvaluator, window_start_of
 from tokentide_stream.alerting.facts import ModelFacts
 from tokentide_stream.alerting.history import CHUNK, needed, replay
 from tokentide_stream.alerting.settings import AlertingSettings
+from tokentide_stream.alerting.share_evaluator import ShareEvaluator
 from tokentide_stream.alerting.sources import MINUTE_S, SLOW
 from tokentide_stream.alerting.store_reader import StoreReader, StoreUnavailableError
 from tokentide_stream.alerting.topic import AlertsPublisher, AlertsTopicError, Topics
-from tokentide_stream.alerting.windows import Window
+from tokentide_stream.alerting.windows import Window, window_start_of
 
 log = logging.getLogger(__name__)
 

@@ -60,7 +60,7 @@ class Window:
     latencies: dict[Source, dict[str, Counts]] = field(default_factory=dict)
     late: tuple[int, int] | None = None
     summed: dict[tuple[Source, str], Cells] = field(default_factory=dict)
-    """Sums that several rules ask for, made once: see `evaluators.keyed_cells`."""
+    """Sums that several rules ask for, made once: see `evaluator_base.keyed_cells`."""
 
     @property
     def end(self) -> dt.datetime:
@@ -113,3 +113,9 @@ def _added(parts: Iterable[Mapping[Key, Cell]]) -> dict[Key, Cell]:
             before = found.get(key)
             found[key] = cell if before is None else before.plus(cell)
     return found
+
+
+def window_start_of(at: dt.datetime, window_s: int) -> dt.datetime:
+    """Start of the window of this length that an instant is in."""
+    seconds = int(at.timestamp())
+    return dt.datetime.fromtimestamp(seconds - seconds % window_s, dt.UTC)
