@@ -1,5 +1,5 @@
 """Views of one series in which unusual values stick out: each step gives, for each view, a number that is near 0 where
-all is as usual. Pure and causal."""
+all is as usual, or None while the view has nothing to compare with. Pure and causal."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class SeriesFeatures:
         self._slot_errors: deque[float] = deque(maxlen=short)
         self._day_list: list[int] = []
 
-    def step(self, time_s: float, value: float) -> tuple[float, ...]:
+    def step(self, time_s: float, value: float) -> tuple[float | None, ...]:
         """The views of the next value, in the order of `NAMES`, before it becomes part of the past."""
         if self._n == 0:
             self._fast = self._slow = self._slow_mean = self._high = self._low = value
             self._learn(time_s, value, 0.0)
-            return (0.0,) * len(NAMES)
+            return (None,) * len(NAMES)
         unit = self._unit(value)
         nearest = self._nearest_at_this_hour(time_s, value)
         error = min(abs(value - self._fast), abs(value - self._recent[-1]), abs(value - self._slow))
@@ -69,7 +69,8 @@ class SeriesFeatures:
         floor = max(0.01 * spread, self._step if math.isfinite(self._step) else 0.0)
         if spread <= 0:
             # All the past is one value: the first other value can be measured only against that.
-            floor = 0.05 * abs(self._slow_mean) or abs(value - self._slow_mean)
+            # Where that is 0, a value below 2 counts by itself and is hardly told, a larger one as a number of things.
+            floor = 0.05 * abs(self._slow_mean) or min(2.0, max(1e-6, 1.3 * abs(value)))
         return max(self._scale, floor, 1e-12 * abs(self._slow_mean), 1e-300)
 
     def _level(self, value: float, unit: float) -> float:
@@ -78,16 +79,16 @@ class SeriesFeatures:
         deviation = math.sqrt(self._slow_var) + 0.25 * unit
         return math.log1p(abs(mean - self._slow_mean) / deviation)
 
-    def _unrest(self, surprise: float) -> float:
+    def _unrest(self, surprise: float) -> float | None:
         if len(self._surprises) < self._short:
-            return 0.0
+            return None
         mean = (sum(self._surprises) + surprise) / (self._short + 1)
         return max(0.0, (mean - self._surprise_mean) / (math.sqrt(self._surprise_var) + 0.05))
 
-    def _spread(self, value: float, unit: float) -> float:
+    def _spread(self, value: float, unit: float) -> float | None:
         """Unusually little movement: a line gone flat."""
         if len(self._recent) < self._short:
-            return 0.0
+            return None
         recent = list(self._recent)[-self._short :]
         low, high = min(*recent, value), max(*recent, value)
         log_spread = math.log1p((high - low) / unit)
@@ -98,11 +99,11 @@ class SeriesFeatures:
         self._spread_var += alpha * (change * change - self._spread_var)
         return view
 
-    def _shape(self, value: float, unit: float) -> float:
+    def _shape(self, value: float, unit: float) -> float | None:
         """Distance to the nearest of the past's windows of the same length."""
         if len(self._recent) < self._lags - 1 or self._window_count < 30:
             self._keep_window(value)
-            return 0.0
+            return None
         window = np.array([*self._recent, value][-self._lags :])
         known = self._windows[: min(self._window_count, self._references)]
         distances = np.abs(known - window).mean(axis=1)
@@ -134,13 +135,13 @@ class SeriesFeatures:
                     nearest = min(nearest, max(0.0, past[0] - value, value - past[1]))
         return nearest
 
-    def _season(self, nearest: float, unit: float) -> tuple[float, float]:
+    def _season(self, nearest: float, unit: float) -> tuple[float | None, float]:
         """Mean distance over the last values to the nearest at that time of the day, on any day before."""
         if len(self._day_list) < 4 or not math.isfinite(nearest):
-            return 0.0, 0.0
+            return None, 0.0
         error = nearest / (unit + 0.02 * (self._high - self._low))
         if len(self._slot_errors) < self._short:
-            return 0.0, error
+            return None, error
         return math.log1p((sum(self._slot_errors) + error) / (self._short + 1)), error
 
     def _range(self, value: float, unit: float) -> float:

@@ -49,8 +49,14 @@ def _from_text(text: str) -> float:
 
 
 def all_epoch_seconds(values: Iterable[Any]) -> npt.NDArray[np.float64]:
-    """As `epoch_seconds`, for many."""
+    """As `epoch_seconds`, for many; an error names the place."""
     if isinstance(values, np.ndarray) and np.issubdtype(values.dtype, np.datetime64):
         seconds = values.astype("datetime64[ns]").astype(np.int64) / 1e9
         return np.where(np.isnat(values), np.nan, seconds)
-    return np.array([epoch_seconds(value) for value in values], dtype=np.float64)
+    found = []
+    for place, value in enumerate(values):
+        try:
+            found.append(epoch_seconds(value))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"timestamp {place}: {error}") from None
+    return np.array(found, dtype=np.float64)

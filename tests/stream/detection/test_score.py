@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -66,6 +67,64 @@ def test_the_first_tiny_wiggle_of_a_flat_series_is_not_told(level: float, wiggle
     values = np.full(3000, float(level))
     values[1500] += wiggle
     assert score(_times(3000), values).max() < _TOLD
+
+
+@pytest.mark.parametrize(("level", "value"), [(7, 9), (7, 50), (0, 1e6), (0, 40), (-3, 12)])
+def test_the_first_large_value_of_a_flat_series_is_told(level: float, value: float) -> None:
+    values = np.full(1500, float(level))
+    values[900] = value
+    scores = score(_times(1500), values)
+    assert np.flatnonzero(scores >= _TOLD).tolist() == [900]
+
+
+@pytest.mark.parametrize("scale", [1e12, 1e-9, -1e6, 1e100])
+def test_the_unit_of_a_series_makes_no_difference(scale: float) -> None:
+    values = 100 + np.random.default_rng(11).normal(0, 5, 1000)
+    values[800] += 60
+    expected = score(_times(1000), values)
+    assert np.flatnonzero(expected >= _TOLD).tolist() == [800]
+    assert np.allclose(score(_times(1000), values * scale), expected, atol=1e-6)
+
+
+def test_a_view_that_begins_late_is_not_told_for_being_new() -> None:
+    """The comparison with the days before begins on the fifth day."""
+    assert score(_times(1500), np.arange(1500)).max() < _TOLD
+    assert score(_times(1500), np.arange(1500) % 37).max() < _TOLD
+
+
+def test_a_series_with_rare_spikes_is_told_of_a_larger_one_alone() -> None:
+    rng = np.random.default_rng(12)
+    values = 10 + rng.normal(0, 0.1, 4000)
+    spikes = np.flatnonzero(rng.random(4000) < 0.01)
+    values[spikes] += rng.uniform(2, 8, spikes.size)
+    values[3500] += 400
+    told = np.flatnonzero(score(_times(4000), values)[1000:] >= _TOLD) + 1000
+    assert 3500 in told
+    assert told.size <= 5
+
+
+def test_while_what_was_told_lasts_the_score_stays_between_usual_and_told() -> None:
+    values = 40 + np.random.default_rng(13).normal(0, 1.5, 3000)
+    values[2000:2040] = 90 + np.random.default_rng(14).normal(0, 1.5, 40)
+    scores = score(_times(3000), values)
+    assert scores[2000] >= _TOLD
+    assert (scores[2001:2040] > np.quantile(scores[1000:2000], 0.95)).mean() > 0.8
+    assert scores[2001:2100].max() < _TOLD
+
+
+def test_iterators_and_other_numbers_are_values_too() -> None:
+    rng = np.random.default_rng(15)
+    whole = rng.integers(0, 9, 300).astype(float)
+    expected = score(_times(300), whole)
+    assert np.array_equal(score(iter(_times(300)), (Decimal(int(v)) for v in whole)), expected)
+    assert score(_times(300), [10**400, *whole[1:]]).max() < 1
+
+
+def test_what_cannot_be_read_is_named_by_its_place() -> None:
+    with pytest.raises(ValueError, match="value 1 is 'many'"):
+        score([1, 2], [1.0, "many"])
+    with pytest.raises(ValueError, match="timestamp 1: time 'noon'"):
+        score([1, "noon"], [1.0, 2.0])
 
 
 def test_a_perfect_square_wave_is_not_told_once_it_has_been_seen() -> None:
