@@ -12,7 +12,10 @@ FAULTS ?= 500
 EVENTS ?= 2000000
 SEED ?=
 
-.PHONY: demo test check lint generated unit long chaos lock clean help
+# quick for a short make bench.
+BENCH ?=
+
+.PHONY: demo test check lint generated unit long chaos bench lock clean help
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +56,9 @@ long: $(STAMP) ## the tests that take minutes each
 chaos: $(STAMP) ## faults under load for an hour, then killed and scaled workers; what is lost or doubled is shown
 	PYTHONPATH=tests $(BIN)/python -m chaos --faults $(FAULTS) $(if $(SEED),--seed $(SEED))
 	PYTHONPATH=tests $(BIN)/python -m chaos.workers --events $(EVENTS) $(if $(SEED),--seed $(SEED))
+
+bench: $(STAMP) ## measure emitter, end to end, growth and peers on this machine, 25 minutes; BENCH=quick for five
+	$(BIN)/python -m tests.benchmarks.suite $(if $(filter quick,$(BENCH)),--quick)
 
 lock: $(STAMP) ## pin the newest versions that work together
 	printf 'uv\n' | $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11 - -o requirements-bootstrap.lock
