@@ -225,6 +225,13 @@ class Emitter:
                 return DropReason.CLOSED
         return None
 
+    def start(self) -> None:
+        """Start the background thread before the first event: an interpreter that is exiting can start none."""
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None and not self._closed:
+                    self._start_thread()
+
     def _start_thread(self) -> bool:
         thread = threading.Thread(target=self._run, name="tokentide-emitter", daemon=True)
         try:

@@ -35,10 +35,15 @@ def finish_reason_of(attributes: dict[str, Any]) -> str:
     value = first(attributes, names.FINISH_REASON)
     if isinstance(value, list):
         value = value[0] if value else ""
+    if isinstance(value, str) and (found := _IN_LIST.match(value)):
+        value = found[1]
+    return plain_finish_reason(value)
+
+
+def plain_finish_reason(value: Any) -> str:
+    """One provider's word for the ending in the words above; '' for what is no word."""
     if not isinstance(value, str):
         return ""
-    if found := _IN_LIST.match(value):
-        value = found[1]
     word = value.rpartition(".")[2].lower()
     # Other words pass only when they are words: the attribute is free text.
     return _FINISH.get(word) or (word if _PLAIN.fullmatch(word) else "")

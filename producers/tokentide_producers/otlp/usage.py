@@ -53,14 +53,15 @@ def usage_of(attributes: Mapping[str, Any], operation: str) -> Usage:
     audio_out = first_count(attributes, names.OUTPUT_AUDIO) or 0
     return Usage(
         is_reported=True,
-        input_uncached=_without(total_in, read + write + audio_in),
+        input_uncached=without_parts(total_in, read + write + audio_in),
         input_cache_read=read,
         input_cache_write=write,
-        output=_without(total_out, reasoning + audio_out),
+        output=without_parts(total_out, reasoning + audio_out),
         output_reasoning=reasoning,
         audio=audio_in + audio_out,
     )
 
 
-def _without(whole: int, parts: int) -> int:
+def without_parts(whole: int, parts: int) -> int:
+    """The whole less its parts; a whole that is smaller than its parts was reported without them."""
     return whole - parts if whole >= parts else whole

@@ -1,0 +1,56 @@
+"""Settings of the LiteLLM callback, from `TOKENTIDE_...` variables."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tokentide_producers.settings import EmitterSettings
+
+ENV_PREFIX = "TOKENTIDE_LITELLM_"
+
+
+class LiteLLMSettings(BaseSettings):
+    """Where events go and what is read beside the numbers.
+
+    kafka_bootstrap_servers: host:port list (`TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS`). gateway, gateway_region: fields of
+    every event. app_from_key_alias: the virtual key's alias becomes `app` where the request names none; off, because
+    an alias may be a person's name. retry_wait_s: how long a failed attempt may wait to learn whether it was the last
+    one, where LiteLLM does not say; longer than LiteLLM's longest pause before a retry. max_open_requests: requests
+    that are remembered while they run.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore", populate_by_name=True)
+
+    kafka_bootstrap_servers: str = Field(min_length=1, validation_alias="TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS")
+    gateway: str = "litellm"
+    gateway_region: str = ""
+    app_from_key_alias: bool = False
+    retry_wait_s: Annotated[float, Field(gt=0)] = 65.0
+    max_open_requests: Annotated[int, Field(gt=0)] = 100_000
+
+
+class SettingsError(ValueError):
+    """Settings are missing or wrong; the message names each variable."""
+
+
+def load() -> tuple[LiteLLMSettings, EmitterSettings]:
+    """Both settings from the environment, all errors together. Raises SettingsError; values are never shown."""
+    problems: list[str] = []
+    loaded: list[BaseSettings] = []
+    for kind, prefix in ((LiteLLMSettings, ENV_PREFIX), (EmitterSettings, "TOKENTIDE_EMITTER_")):
+        try:
+            loaded.append(kind())
+        except ValidationError as error:
+            # The emitter's parts (sender, spool) read variables of their own: the error's title names the part.
+            part = {"SenderSettings": "TOKENTIDE_SENDER_", "SpoolSettings": "TOKENTIDE_SPOOL_"}.get(error.title, prefix)
+            for item in error.errors(include_input=False, include_url=False):
+                name = "_".join(map(str, item["loc"])).upper()
+                problems.append(f"  {name if name.startswith('TOKENTIDE_') else part + name}: {item['msg']}")
+    if problems:
+        raise SettingsError("tokentide: these settings are missing or wrong:\n" + "\n".join(problems))
+    own, emitter = loaded
+    assert isinstance(own, LiteLLMSettings) and isinstance(emitter, EmitterSettings)
+    return own, emitter
