@@ -160,6 +160,10 @@ class TokentideLogger(CustomLogger):  # type: ignore[misc,unused-ignore]
         timing = self._timing(call, start_time, end_time)
         fields = success_fields(call, response, timing, self._naming)
         with self._lock:
+            request = self._attempts.get(call.key)
+            if request is not None and request.snapshot is not None:
+                # At the end of a stream LiteLLM no longer says which tools it had offered.
+                fields["tools_offered"] = fields["tools_offered"] or request.snapshot["tools_offered"]
             done = self._attempts.succeed(call.key, fields)
         self._emit(done)
 

@@ -112,8 +112,8 @@ def _ended(started_s: float, ended_s: float) -> dict[str, Any]:
 def _common_fields(call: Call, timing: Timing, naming: Naming, response: Any, host: str = "") -> dict[str, Any]:
     asked = call.asked_model[:_MAX_MODEL_CHARS] or UNKNOWN_NAME
     deployment = text(call.metadata.get("deployment"), call.payload.get("model"), call.details.get("model"))
-    bare = text(mapping(call.payload, "hidden_params").get("litellm_model_name"), call.details.get("model"))
-    answered = tuple(name for name in (text(part(response, "model")), deployment, bare) if name and name != asked)
+    bare = text(call.details.get("model"), deployment)
+    answered = tuple(name for name in (text(part(response, "model")), deployment, bare) if name)
     provider = text(call.details.get("custom_llm_provider"), call.payload.get("custom_llm_provider"), host)
     if not provider and "/" in (deployment or asked):
         provider = (deployment or asked).partition("/")[0]
@@ -154,12 +154,10 @@ def _add_usage(fields: dict[str, Any], usage: Usage, image: int) -> None:
 
 
 def _add_cost(fields: dict[str, Any], call: Call) -> None:
-    """LiteLLM's cost. A cost of nothing is one only where LiteLLM has a price; without usage there is none to know."""
+    """LiteLLM's cost. It says 0 where it has no price as well, so that 0 is unknown, as is the cost of unknown usage."""
     nanousd = usd_to_nanousd(call.details.get("response_cost"))
-    zero = call.payload.get("zero_cost_diagnostic") or call.details.get("zero_cost_diagnostic")
-    if nanousd is None or not fields["usage_reported"] or (nanousd == 0 and zero is not None):
-        return
-    fields |= {"cost_nanousd": nanousd, "cost_source": CostSource.REPORTED.value}
+    if nanousd and fields["usage_reported"]:
+        fields |= {"cost_nanousd": nanousd, "cost_source": CostSource.REPORTED.value}
 
 
 def _add_who(fields: dict[str, Any], call: Call, naming: Naming) -> None:

@@ -29,7 +29,8 @@ def naming(catalogue: Catalogue | None, hashed: Callable[[str], bytes], *, app_f
     def model(asked: str, answered: tuple[str, ...]) -> str:
         if catalogue is None:
             return answered[0] if answered else asked
-        # The asked name may be the proxy's own word for anything, so it comes last.
+        # The asked name may be the proxy's own word for anything, so it comes last; the last answered one is the bare
+        # name that the provider was sent.
         for name in (*answered, asked):
             if catalogue.model(name) is not None:
                 return catalogue.resolve(name)
