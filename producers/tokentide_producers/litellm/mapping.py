@@ -154,7 +154,7 @@ def _add_usage(fields: dict[str, Any], usage: Usage, image: int) -> None:
 
 
 def _add_cost(fields: dict[str, Any], call: Call) -> None:
-    """LiteLLM's cost. It says 0 where it has no price as well, so that 0 is unknown, as is the cost of unknown usage."""
+    """LiteLLM's cost. It says 0 where it has no price, too: 0 is unknown, as is the cost of unknown usage."""
     nanousd = usd_to_nanousd(call.details.get("response_cost"))
     if nanousd and fields["usage_reported"]:
         fields |= {"cost_nanousd": nanousd, "cost_source": CostSource.REPORTED.value}

@@ -30,7 +30,7 @@ def expects_error(function: Callable[[dict[str, Any]], Awaitable[Any]]) -> None:
         try:
             await function(call)
         except Exception as error:  # noqa: BLE001
-            print(function.__name__, type(error).__name__)
+            sys.stdout.write(f"{function.__name__} {type(error).__name__}\n")
         else:
             raise AssertionError(f"{function.__name__} did not fail")
 
@@ -258,7 +258,7 @@ async def main() -> None:
         )
         gc.collect()
     await asyncio.sleep(2)
-    print("faults", tokentide_producers.litellm.callback.faults)
+    sys.stdout.write(f"faults {tokentide_producers.litellm.callback.faults}\n")
 
 
 asyncio.run(main())
