@@ -40,6 +40,7 @@ generated: $(STAMP)
 	$(BIN)/python -m tokentide_schemas.generate --check
 	$(BIN)/python -m tokentide_sinks.migrate
 	$(BIN)/python -m tokentide_dashboards.build --check
+	$(BIN)/python -m tokentide_deploy.config.generate --check
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -8,7 +8,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from tokentide_deploy.errors import DeployError
+from tokentide_deploy.errors import EXIT_SETTINGS, DeployError
+from tokentide_schemas.settings_base import SettingsError
 
 # Name and one-line help; `commands/<name>.py` (dashes become underscores) has either a function `command` with typer's
 # annotations, or, for a group of commands, a `typer.Typer` named `app`.
@@ -28,6 +29,7 @@ COMMANDS = {
     "replay": "Send a trace file (CSV or JSON lines) as usage events.",
     "verify": "Prove that every event is accounted for and every rollup is right.",
     "dlq": "Dead letters: list, show, replay after a fix, discard.",
+    "config": "Show and check every process's settings and where each came from.",
     "migrate": "Bring topics, tables and the configured cubes to this version.",
     "retention": "How long rows are kept, and what that comes to.",
     "forget": "Remove one user's rows from the raw tables.",
@@ -75,9 +77,9 @@ def main() -> None:
     """The entry point: errors that a person can act on are printed without a traceback."""
     try:
         app()
-    except DeployError as error:
+    except (DeployError, SettingsError) as error:
         sys.stderr.write(f"tokentide: {error}\n")
-        sys.exit(error.exit_status)
+        sys.exit(getattr(error, "exit_status", EXIT_SETTINGS))
 
 
 if __name__ == "__main__":

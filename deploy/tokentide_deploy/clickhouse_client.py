@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import logging
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from tokentide_deploy.data_dir import default_data_dir
 from tokentide_deploy.errors import DeployError
 from tokentide_deploy.stack_state import ClickHouseAccount, load_stack
+from tokentide_schemas.clickhouse_settings import ssl_context, tls_options
 
 UserKind = Literal["reader", "writer"]
 CONNECT_TIMEOUT_S = 5
@@ -44,7 +46,7 @@ def connect(account: ClickHouseAccount) -> Any:
         return clickhouse_connect.get_client(
             host=account.host,
             port=account.port,
-            secure=account.scheme == "https",
+            **tls_options(account.scheme == "https"),
             username=account.user,
             password=account.password,
             database=account.database,
@@ -57,6 +59,13 @@ def connect(account: ClickHouseAccount) -> Any:
             f"The store at {account.host}:{account.port} does not answer as {account.user}: "
             f"{error_text(error)}. Check that the stack runs (tokentide up), or the address in --clickhouse."
         ) from error
+
+
+def http_connection(account: ClickHouseAccount, timeout_s: float) -> http.client.HTTPConnection:
+    """A connection to the HTTP interface itself, with TLS as the settings say."""
+    if account.scheme == "https":
+        return http.client.HTTPSConnection(account.host, account.port, timeout=timeout_s, context=ssl_context())
+    return http.client.HTTPConnection(account.host, account.port, timeout=timeout_s)
 
 
 def read_only_settings(client: Any) -> dict[str, str]:

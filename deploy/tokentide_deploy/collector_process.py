@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
-from pydantic import ValidationError
 
 from tokentide_deploy.errors import DeployError, PortInUseError
 from tokentide_deploy.http_server import HttpServer, listen
 from tokentide_producers.collector.access import AccessError
 from tokentide_producers.collector.build import build_collector
-from tokentide_producers.collector.settings import CollectorSettings
+from tokentide_producers.collector.settings import CollectorProcessSettings, CollectorSettings
 from tokentide_producers.collector.tokens import TokenFileError
-from tokentide_schemas.settings import PlatformSettings, load_settings, write_json_atomically
+from tokentide_schemas.settings import SettingsError, load_settings, read_settings, write_json_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -28,15 +27,8 @@ _STOP_S: Final = 15
 
 
 def collector_settings(**given: Any) -> CollectorSettings:
-    """From the environment, with what was given as arguments on top (None: not given). Raises DeployError."""
-    try:
-        return CollectorSettings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        lines = [
-            f"  TOKENTIDE_COLLECTOR_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}"
-            for item in error.errors(include_input=False, include_url=False)
-        ]
-        raise DeployError("These settings of the collector are wrong:\n" + "\n".join(lines)) from None
+    """As configured, with what was given as arguments on top (None: not given). Raises SettingsError."""
+    return read_settings(CollectorSettings, **{name: value for name, value in given.items() if value is not None})
 
 
 def serve(
@@ -95,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s collector: %(message)s"
     )
-    platform = load_settings(PlatformSettings)
+    platform = load_settings(CollectorProcessSettings)
     try:
         settings = collector_settings(host=options.host, port=options.port, token_file=options.token_file)
         return serve(
@@ -104,6 +96,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             lambda url: logger.info("serving on %s", url),
             platform.ready_file,
         )
+    except SettingsError as error:
+        logger.error("%s", error)
+        return 2
     except DeployError as error:
         logger.error("%s", error)
         return error.exit_status

@@ -1,5 +1,10 @@
 """Errors that a person can act on: the command line prints them without a traceback, and exits with `exit_status`."""
 
+from typing import Final
+
+EXIT_SETTINGS: Final = 2
+"""Exit status for settings that are missing or wrong."""
+
 
 class DeployError(Exception):
     """Base of what can go wrong around the stack; the message says what, where, and what to do."""

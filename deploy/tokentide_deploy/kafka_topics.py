@@ -5,6 +5,7 @@ from __future__ import annotations
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # exported at run time
 
+from tokentide_schemas.kafka_settings import kafka_client
 from tokentide_schemas.topics import topics
 
 
@@ -19,7 +20,7 @@ def ensure_topics(
 
     Raises TopicSetupError when the broker refuses, or when topics that must be partitioned alike are not.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    admin = AdminClient({**kafka_client(bootstrap_servers), "log_level": 0})
     try:
         present = admin.list_topics(timeout=timeout_s).topics
     except KafkaException as error:

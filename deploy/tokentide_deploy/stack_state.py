@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tokentide_deploy.data_dir import DataDir, write_private
 from tokentide_deploy.errors import DeployError, NoStackRunningError
+from tokentide_schemas.clickhouse_settings import login_of
 
 DATABASE = "tokentide"
 # Process start times are floats of limited precision; two processes with one pid differ by far more.
@@ -51,12 +52,13 @@ class ClickHouseAccount(BaseModel):
                 "The ClickHouse URL is not of the form http://user:password@host:port/database (https works too); "
                 "check --clickhouse."
             )
+        user, password = login_of(parts.username, parts.password)
         return cls(
             scheme="https" if parts.scheme == "https" else "http",
             host=parts.hostname,
             port=port or (8443 if parts.scheme == "https" else 8123),
-            user=unquote(parts.username or "default"),
-            password=unquote(parts.password or ""),
+            user=user,
+            password=password,
             database=unquote(parts.path.strip("/")) or DATABASE,
             settings=parts.query,
         )

@@ -43,6 +43,7 @@ from tokentide_producers.spool.spooling_sender import SpoolingSender, SpoolStats
 from tokentide_schemas.catalogue import CatalogueError, load_catalogue
 from tokentide_schemas.envelope import encode_arrow
 from tokentide_schemas.event import Source, UsageEvent
+from tokentide_schemas.settings import read_settings
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ class Emitter:
     ) -> None:
         if not bootstrap_servers.strip():
             raise ValueError("bootstrap_servers is empty: give Kafka's host:port")
-        self.settings = settings if settings is not None else EmitterSettings()
+        self.settings = settings if settings is not None else read_settings(EmitterSettings)
         self._bootstrap_servers = bootstrap_servers
         self._gateway, self._gateway_region, self._source = gateway, gateway_region, source
         self._on_drop = on_drop

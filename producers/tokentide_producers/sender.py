@@ -21,6 +21,7 @@ from tokentide_producers.outgoing import OutgoingEnvelope, Placement, new_produc
 from tokentide_producers.settings import SenderSettings
 from tokentide_schemas import topics
 from tokentide_schemas.envelope import CONTENT_TYPE_ARROW, headers_for
+from tokentide_schemas.kafka_settings import kafka_client
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class SenderStats:
 def kafka_config(bootstrap_servers: str, settings: SenderSettings) -> dict[str, Any]:
     """Settings of the confluent-kafka producer: idempotent, acknowledged by all replicas, large batches."""
     return {
-        "bootstrap.servers": bootstrap_servers,
+        **kafka_client(bootstrap_servers),
         "client.id": "tokentide-producer",
         "acks": "all",
         "enable.idempotence": True,

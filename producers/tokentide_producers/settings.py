@@ -1,4 +1,4 @@
-"""Settings of everything that sends, from arguments or from the environment (`TOKENTIDE_...`)."""
+"""Settings of everything that sends, from arguments, the environment (`TOKENTIDE_...`) or the settings file."""
 
 from __future__ import annotations
 
@@ -6,71 +6,91 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from tokentide_schemas import topics
+from tokentide_schemas.settings import HealthSettings, KafkaSettings, ProcessFiles, Settings
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
 
 
-class SenderSettings(BaseSettings):
-    """How envelopes get to Kafka.
+class SenderSettings(Settings):
+    """How envelopes get to Kafka."""
 
-    compression: of Kafka's records. linger_ms: how long the client gathers records for one request.
-    delivery_timeout_ms: after this the client gives a record up, and the sender sends it again with the same identity.
-    retry_backoff_s: pause before that, and between attempts to reach a broker.
-    """
+    model_config = SettingsConfigDict(env_prefix="TOKENTIDE_SENDER_", extra="forbid")
 
-    model_config = SettingsConfigDict(env_prefix="TOKENTIDE_SENDER_", frozen=True, extra="forbid")
-
-    topic: str = topics.USAGE
-    compression: Literal["lz4", "zstd", "none"] = "lz4"
-    linger_ms: Annotated[int, Field(ge=0)] = 50
-    delivery_timeout_ms: Annotated[int, Field(ge=100)] = 120_000
-    retry_backoff_s: Annotated[float, Field(gt=0)] = 0.5
-    connect_timeout_s: Annotated[float, Field(gt=0)] = 0.5
-
-
-class SpoolSettings(BaseSettings):
-    """Where events wait on disk while Kafka is away.
-
-    directory: the spool's folder, which the processes of one machine may share; none: no spool. max_bytes: of the
-    whole folder. after_s: how long Kafka may take to acknowledge before events go to disk. when_full: `refuse` new
-    events (they fill the buffer, then `emit` drops them with a reason) or `drop_oldest` to keep the newest.
-    """
-
-    model_config = SettingsConfigDict(env_prefix="TOKENTIDE_SPOOL_", frozen=True, extra="forbid")
-
-    directory: Path | None = None
-    max_bytes: Annotated[int, Field(gt=0)] = 1024 * 1024 * 1024
-    after_s: Annotated[float, Field(gt=0)] = 2.0
-    when_full: Literal["refuse", "drop_oldest"] = "refuse"
+    topic: str = Field(topics.USAGE, description="Topic of usage events.")
+    compression: Literal["lz4", "zstd", "none"] = Field("lz4", description="Compression of Kafka's records.")
+    linger_ms: int = Field(50, ge=0, description="How long the client gathers records for one request.")
+    delivery_timeout_ms: int = Field(
+        120_000,
+        ge=100,
+        description="After this the client gives a record up, and the sender sends it again with the same identity.",
+    )
+    retry_backoff_s: float = Field(0.5, gt=0, description="Pause before that, and between attempts to reach a broker.")
+    connect_timeout_s: float = Field(0.5, gt=0, description="Longest wait for a broker's answer about the topic.")
 
 
-class EmitterSettings(BaseSettings):
+class SpoolSettings(Settings):
+    """Where events wait on disk while Kafka is away."""
+
+    model_config = SettingsConfigDict(env_prefix="TOKENTIDE_SPOOL_", extra="forbid")
+
+    directory: Path | None = Field(
+        None, description="The spool's folder, which the processes of one machine may share; none: no spool."
+    )
+    max_bytes: int = Field(1024 * 1024 * 1024, gt=0, description="Most bytes of the whole folder.")
+    after_s: float = Field(2.0, gt=0, description="How long Kafka may take to acknowledge before events go to disk.")
+    when_full: Literal["refuse", "drop_oldest"] = Field(
+        "refuse",
+        description="`refuse` new events (they fill the buffer, then `emit` drops them with a reason) or "
+        "`drop_oldest` to keep the newest.",
+    )
+
+
+class EmitterKeys(Settings):
+    """The secrets with which users and sessions are hashed: the same for all gateways, or a user is not the same."""
+
+    model_config = SettingsConfigDict(env_prefix="TOKENTIDE_EMITTER_")
+
+    hash_key: SecretStr = Field(SecretStr(""), description="Secret key of the hashes of users and sessions.")
+    hash_keys: SecretStr = Field(
+        SecretStr(""),
+        description="Instead of it, several keys with the time from which each is used, as JSON.",
+    )
+
+
+class EmitterSettings(EmitterKeys):
     """How an `Emitter` gathers events and what it does when Kafka is slow or away.
 
-    batch_events, batch_bytes, batch_wait_s: an envelope is closed at the first of the three. max_buffered_events,
-    max_buffered_bytes: what may wait for Kafka's acknowledgement in memory. block_up_to_s: how long `emit` may wait
-    when that is full; 0 drops the event at once. close_timeout_s: how long `close` and the interpreter's exit wait for
-    acknowledgements. label_wait_s: how long an envelope may wait for a classifier's labels. hash_key: the secret for
-    `IdentifierHasher`. hash_keys: instead of it, several with the time from which each is used, as JSON
-    (`HashKeyRing.parse`).
+    An envelope is closed at the first of `batch_events`, `batch_bytes` and `batch_wait_s`.
     """
 
-    model_config = SettingsConfigDict(env_prefix="TOKENTIDE_EMITTER_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="TOKENTIDE_EMITTER_", extra="forbid")
 
-    batch_events: Annotated[int, Field(gt=0, le=20_000)] = 2_000
+    batch_events: int = Field(2_000, gt=0, le=20_000, description="Most events of one envelope.")
     # An estimate in characters, at most four bytes each: an envelope stays below `topics.MAX_RECORD_BYTES`.
-    batch_bytes: Annotated[int, Field(gt=0, le=topics.MAX_RECORD_BYTES // 5)] = 1_000_000
-    batch_wait_s: Annotated[float, Field(gt=0)] = 0.2
-    max_buffered_events: Count = 200_000
-    max_buffered_bytes: Count = 128 * 1024 * 1024
-    block_up_to_s: Seconds = 0.0
-    close_timeout_s: Seconds = 10.0
-    label_wait_s: Seconds = 1.0
-    hash_key: SecretStr = SecretStr("")
-    hash_keys: SecretStr = SecretStr("")
+    batch_bytes: int = Field(
+        1_000_000, gt=0, le=topics.MAX_RECORD_BYTES // 5, description="Most bytes of one envelope, as estimated."
+    )
+    batch_wait_s: float = Field(0.2, gt=0, description="Longest wait of an event for its envelope.")
+    max_buffered_events: Count = Field(
+        200_000, description="Most events that wait in memory for Kafka's acknowledgement."
+    )
+    max_buffered_bytes: Count = Field(128 * 1024 * 1024, description="Most bytes of them.")
+    block_up_to_s: Seconds = Field(
+        0.0, description="How long `emit` may wait when the buffer is full; 0 drops the event at once."
+    )
+    close_timeout_s: Seconds = Field(
+        10.0, description="How long `close` and the interpreter's exit wait for acknowledgements."
+    )
+    label_wait_s: Seconds = Field(1.0, description="How long an envelope may wait for a classifier's labels.")
     sender: SenderSettings = Field(default_factory=SenderSettings)
     spool: SpoolSettings = Field(default_factory=SpoolSettings)
+
+
+class SimulatorSettings(KafkaSettings, ProcessFiles, HealthSettings):
+    """Everything that the simulator's process reads."""
+
+    sender: SenderSettings = Field(default_factory=SenderSettings)

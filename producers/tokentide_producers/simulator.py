@@ -31,11 +31,12 @@ from tokentide_producers.event_columns import slices, tokens_in
 from tokentide_producers.event_ids import EventIds
 from tokentide_producers.pacing import ENVELOPE_EVENTS, Pacer, plan
 from tokentide_producers.sender import EnvelopeSender
-from tokentide_producers.settings import SenderSettings
+from tokentide_producers.settings import SimulatorSettings
 from tokentide_producers.traffic_model import TrafficModel, from_gateway
 from tokentide_producers.usage_topic import has_records
 from tokentide_schemas.catalogue import load_catalogue
 from tokentide_schemas.envelope import encode_arrow
+from tokentide_schemas.settings import ProcessFiles, load_settings
 
 logger = logging.getLogger(__name__)
 
@@ -183,9 +184,9 @@ class Simulation:
 class StatusFiles:
     """Writes the ready file once and the status file about once a second."""
 
-    def __init__(self, environment: Mapping[str, str], sender: EnvelopeSender) -> None:
-        self._ready = _path(environment, "TOKENTIDE_READY_FILE")
-        self._status = _path(environment, "TOKENTIDE_STATUS_FILE")
+    def __init__(self, files: ProcessFiles, sender: EnvelopeSender) -> None:
+        self._ready = files.ready_file
+        self._status = files.status_file
         self._sender = sender
         self._is_ready = False
         self._last = (time.monotonic(), 0, 0)
@@ -250,11 +251,6 @@ def _say(line: str) -> None:
     sys.stderr.flush()
 
 
-def _path(environment: Mapping[str, str], name: str) -> Path | None:
-    value = environment.get(name, "")
-    return Path(value) if value else None
-
-
 def _now() -> str:
     return dt.datetime.now(dt.UTC).isoformat()
 
@@ -306,16 +302,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run; gives the exit status."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     options = parse(arguments)
-    servers = os.environ.get("TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS", "")
-    if not servers:
-        sys.stderr.write("simulator: set TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS to Kafka's host:port\n")
-        return 2
-    settings = SenderSettings()
+    process = load_settings(SimulatorSettings)
+    servers, settings = process.kafka_bootstrap_servers, process.sender
     if options.backfill_s and has_records(servers, settings.topic):
         logger.warning("the usage topic %s has records already: no history is sent before them", settings.topic)
         options = replace(options, backfill_s=0.0)
     sender = EnvelopeSender(servers, settings=settings, producers=options.gateways)
-    status = StatusFiles(os.environ, sender)
+    status = StatusFiles(process, sender)
     table = table_of(options.scenario, load_table())
     model = TrafficModel(load_catalogue(), dt.datetime.now(dt.UTC), table)
     simulation = Simulation(options, sender, model, on_progress=status.update, tell=_say)

@@ -6,12 +6,14 @@ from typing import Final
 
 from confluent_kafka import Consumer, TopicPartition
 
+from tokentide_schemas.kafka_settings import kafka_client
+
 _TIMEOUT_S: Final = 30.0
 
 
 def has_records(bootstrap_servers: str, topic: str) -> bool:
     """True when anything was ever written to the topic. Raises KafkaException when Kafka does not answer."""
-    settings = {"bootstrap.servers": bootstrap_servers, "group.id": "tokentide-simulator", "enable.auto.commit": False}
+    settings = {**kafka_client(bootstrap_servers), "group.id": "tokentide-simulator", "enable.auto.commit": False}
     consumer = Consumer(settings)
     try:
         partitions = consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic].partitions

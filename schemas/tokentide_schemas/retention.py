@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from tokentide_schemas.alert_delivery_tables import ALERT_DELIVERIES_TABLE
 from tokentide_schemas.alert_tables import ALERT_CHANGES_TABLE
 from tokentide_schemas.cubes import HOUR_S, Cube, stored_cubes
 from tokentide_schemas.identity import IDENTITY_HORIZON_MS
+from tokentide_schemas.settings import Settings
 from tokentide_schemas.share_tables import SHARES_FINAL_TABLE
 
 DAY_MS: Final = 86_400_000
@@ -21,7 +22,7 @@ FOR_EVER: Final = 0
 _DAYS_PER_MONTH: Final = 31
 
 
-class RetentionSettings(BaseSettings):
+class RetentionSettings(Settings):
     """Days that each tier is kept, from TOKENTIDE_RETENTION_*; 0 keeps for ever."""
 
     model_config = SettingsConfigDict(env_prefix="TOKENTIDE_RETENTION_", extra="forbid", frozen=True)

@@ -1,64 +1,95 @@
-"""Settings that every process shares, read once from TOKENTIDE_* environment variables; all errors come together."""
+"""Settings that several processes share. Each process has one settings object; these are the parts it is made of."""
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
 
-SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+from tokentide_schemas.clickhouse_settings import ClickHouseSecurity
+from tokentide_schemas.kafka_settings import KafkaSecurity
+from tokentide_schemas.settings_base import Settings, SettingsError, load_settings, read_settings
+
+__all__ = [
+    "CatalogueSettings",
+    "ClickHouseSettings",
+    "CubeSettings",
+    "HealthSettings",
+    "KafkaSettings",
+    "PlatformSettings",
+    "ProcessFiles",
+    "Settings",
+    "SettingsError",
+    "load_settings",
+    "read_settings",
+    "write_json_atomically",
+]
 
 
 def _paths(value: object) -> object:
     return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
 
 
-class CatalogueSettings(BaseSettings):
+class CatalogueSettings(Settings):
     """Where the user's own models and prices are."""
-
-    model_config = SettingsConfigDict(env_prefix="TOKENTIDE_", extra="ignore", frozen=True)
 
     catalogue_paths: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths)] = Field(
         (), description="Files or folders with your own models and prices, later ones win, separated like PATH."
     )
 
 
-class CubeSettings(BaseSettings):
+class CubeSettings(Settings):
     """Where the user's own cubes are."""
-
-    model_config = SettingsConfigDict(env_prefix="TOKENTIDE_", extra="ignore", frozen=True)
 
     cubes_file: Path | None = Field(None, description="TOML file with cubes of your own, the same for every process.")
 
 
-class PlatformSettings(CatalogueSettings, CubeSettings):
-    """Addresses and the files through which a supervisor watches the process."""
+class ProcessFiles(Settings):
+    """The files through which a supervisor watches a process."""
 
-    kafka_bootstrap_servers: str = Field(description="host:port[,host:port] of the Kafka brokers.")
-    clickhouse_url: str = Field("", description="http[s]://user:password@host:port/database of ClickHouse.")
-    clickhouse_cluster: str = Field("", description="Name of the ClickHouse cluster; empty for one node.")
-    data_dir: Path = Field(Path(), description="Where the process may keep files.")
     ready_file: Path | None = Field(None, description="Written once the process does its work.")
     status_file: Path | None = Field(None, description="Rewritten about once a second with counters as JSON.")
 
 
-def load_settings(kind: type[SettingsT]) -> SettingsT:
-    """Settings from the environment. On errors prints all of them, by variable name, and exits with status 2."""
-    try:
-        return kind()
-    except ValidationError as error:
-        lines = [
-            f"  TOKENTIDE_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}"
-            for item in error.errors(include_input=False)
-        ]
-        sys.stderr.write("tokentide: these settings are missing or wrong:\n" + "\n".join(lines) + "\n")
-        raise SystemExit(2) from None
+class HealthSettings(Settings):
+    """Where a process answers /healthz, /readyz and /metrics."""
+
+    health_host: str = Field(
+        "127.0.0.1", description="Address for /healthz, /readyz and /metrics; 0.0.0.0 lets other machines ask."
+    )
+    health_port: int = Field(0, ge=0, le=65535, description="Port for them; 0: they are not served.")
+
+
+class KafkaSettings(Settings):
+    """Which Kafka, and how."""
+
+    kafka_bootstrap_servers: str = Field(description="host:port[,host:port] of the Kafka brokers.")
+    kafka: KafkaSecurity = Field(default_factory=KafkaSecurity)
+
+
+class ClickHouseSettings(Settings):
+    """Which ClickHouse, and how."""
+
+    clickhouse_url: SecretStr = Field(
+        SecretStr(""),
+        description="http[s]://user:password@host:port/database of ClickHouse; user and password may be left to "
+        "TOKENTIDE_CLICKHOUSE_USER and _PASSWORD.",
+    )
+    clickhouse_cluster: str = Field("", description="Name of the ClickHouse cluster; empty for one node.")
+    clickhouse: ClickHouseSecurity = Field(default_factory=ClickHouseSecurity)
+
+
+class PlatformSettings(
+    CatalogueSettings, CubeSettings, ProcessFiles, HealthSettings, KafkaSettings, ClickHouseSettings
+):
+    """What the stream and the sinks share."""
+
+    data_dir: Path = Field(Path(), description="Where the process may keep files.")
 
 
 def write_json_atomically(path: Path, data: Mapping[str, Any]) -> None:

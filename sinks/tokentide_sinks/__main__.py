@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
             write_json_atomically(settings.status_file, status)
 
     try:
-        store = Store(settings.clickhouse_url)
+        store = Store(settings.clickhouse_url.get_secret_value())
         SINKS[arguments[0]](settings, store, stop).run(on_ready, on_tick)
     except (TopicError, StoreMisconfiguredError, CatalogueError, CubeFileError) as error:
         sys.stderr.write(f"tokentide {arguments[0]} sink: {error}\n")

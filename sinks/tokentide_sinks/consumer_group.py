@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from tokentide_sinks.kafka import FENCED, consumer_config
 from tokentide_sinks.retry import StoppedError
-from tokentide_sinks.settings import SinkSettings
+from tokentide_sinks.settings import ConsumerSettings
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class GroupMember:
 
     def __init__(
         self,
-        settings: SinkSettings,
+        settings: ConsumerSettings,
         group: str,
         topics: Sequence[str],
         stop: threading.Event,

@@ -10,13 +10,14 @@ import pyarrow as pa
 from confluent_kafka import KafkaException, Producer
 
 from tokentide_schemas import topics
+from tokentide_schemas.kafka_settings import kafka_client
 
 
 class DeadLetterTopic:
     """A producer of the dead-letter topic. A letter may come twice there; the table has it once."""
 
     def __init__(self, bootstrap_servers: str) -> None:
-        self._producer = Producer({"bootstrap.servers": bootstrap_servers, "enable.idempotence": True, "linger.ms": 5})
+        self._producer = Producer({**kafka_client(bootstrap_servers), "enable.idempotence": True, "linger.ms": 5})
 
     def send(self, letters: Sequence[pa.Table], meanwhile: Callable[[], None]) -> None:
         """Returns when Kafka has all of them; calls `meanwhile` about once a second until then.

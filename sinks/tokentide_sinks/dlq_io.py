@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from tokentide_schemas import topics
 from tokentide_schemas.dead_letter_tables import ORIGIN_KEY
 from tokentide_schemas.envelope import Record
+from tokentide_schemas.kafka_settings import kafka_client
 from tokentide_sinks.dlq import Attempt, Filter, Letter, Outcome, Outgoing, attempt, identity
 from tokentide_sinks.kafka import record_of, topic_id
 from tokentide_sinks.rows import WHOLE_RECORD
@@ -124,7 +125,7 @@ class DeadLetters:
         present = topic_id(self._servers, topics.USAGE)
         consumer = Consumer(
             {
-                "bootstrap.servers": self._servers,
+                **kafka_client(self._servers),
                 "group.id": "tokentide-dlq",
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
@@ -200,7 +201,7 @@ class DeadLetters:
 
         producer = Producer(
             {
-                "bootstrap.servers": self._servers,
+                **kafka_client(self._servers),
                 "enable.idempotence": True,
                 "message.max.bytes": topics.MAX_RECORD_BYTES,
                 "compression.type": "lz4",

@@ -9,7 +9,8 @@ from confluent_kafka.admin import AdminClient
 
 from tokentide_schemas import topics
 from tokentide_schemas.envelope import Record
-from tokentide_sinks.settings import SinkSettings
+from tokentide_schemas.kafka_settings import kafka_client
+from tokentide_sinks.settings import ConsumerSettings
 
 GROUP_EVENTS: Final = "tokentide-sink-events-v1"
 GROUP_ROLLUPS: Final = "tokentide-sink-rollups-v1"
@@ -30,10 +31,10 @@ class TopicError(Exception):
     """A topic is missing or cannot be read."""
 
 
-def consumer_config(settings: SinkSettings, group: str) -> dict[str, Any]:
+def consumer_config(settings: ConsumerSettings, group: str) -> dict[str, Any]:
     """A consumer that fetches large, stays in its group through long inserts, and commits only when told."""
     return {
-        "bootstrap.servers": settings.kafka_bootstrap_servers,
+        **kafka_client(settings.kafka_bootstrap_servers),
         "group.id": group,
         "client.id": group,
         "enable.auto.commit": False,
@@ -56,7 +57,7 @@ def consumer_config(settings: SinkSettings, group: str) -> dict[str, Any]:
 
 def topic_id(bootstrap_servers: str, topic: str, timeout_s: float = 30.0) -> str:
     """A topic's id, which changes when a topic is deleted and made anew. Raises TopicError."""
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    admin = AdminClient({**kafka_client(bootstrap_servers), "log_level": 0})
     try:
         description = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)[topic].result()
     except Exception as error:

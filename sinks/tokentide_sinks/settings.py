@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from tokentide_schemas.alerting.loading import AlertSettings
 from tokentide_schemas.settings import PlatformSettings
 
 
-class SinkSettings(PlatformSettings):
-    """What the sinks read from TOKENTIDE_* variables. Times are in seconds."""
+class ConsumerSettings(PlatformSettings):
+    """A member of a consumer group that writes at its own pace."""
+
+    kafka_session_timeout_s: int = Field(10, ge=6, le=120, description="After this a silent process is replaced.")
+    kafka_max_poll_interval_s: int = Field(
+        600, ge=6, le=3600, description="After this a sink that hangs in an insert is replaced; waiting is not hanging."
+    )
+
+
+class NotifySettings(ConsumerSettings, AlertSettings):
+    """What the notifier reads."""
+
+
+class SinkSettings(ConsumerSettings):
+    """What the sinks read. Times are in seconds."""
 
     sink_max_rows: int = Field(250_000, ge=1, le=1_000_000, description="Rows of one insert.")
     sink_max_bytes: int = Field(67_108_864, ge=1, description="Bytes of envelopes that wait for one insert.")
@@ -26,7 +40,3 @@ class SinkSettings(PlatformSettings):
     )
     sink_sample_interval_s: float = Field(5.0, gt=0, le=300, description="Pause between two lag samples.")
     sink_maintenance_interval_s: float = Field(10.0, gt=0, le=3600, description="Pause between two counts of users.")
-    kafka_session_timeout_s: int = Field(10, ge=6, le=120, description="After this a silent sink is replaced.")
-    kafka_max_poll_interval_s: int = Field(
-        600, ge=6, le=3600, description="After this a sink that hangs in an insert is replaced; waiting is not hanging."
-    )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 import clickhouse_connect
 import pyarrow as pa
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
+
+from tokentide_schemas.clickhouse_settings import client_options
 
 INSERT_SETTINGS: Final[dict[str, Any]] = {
     # A token must be honoured, also where the server's profile turned deduplication or asynchronous inserts around.
@@ -78,20 +79,14 @@ class Store:
     """
 
     def __init__(self, url: str, send_receive_timeout_s: int = 120) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise StoreMisconfiguredError("TOKENTIDE_CLICKHOUSE_URL must look like http://user:password@host:8123/db")
-        self.database = parts.path.strip("/") or "default"
-        self._options: dict[str, Any] = {
-            "host": parts.hostname,
-            "port": parts.port or (8443 if parts.scheme == "https" else 8123),
-            "username": unquote(parts.username or "default"),
-            "password": unquote(parts.password or ""),
-            "database": self.database,
-            "secure": parts.scheme == "https",
-            "settings": dict(parse_qsl(parts.query)),
+        try:
+            options = client_options(url)
+        except ValueError as error:
+            raise StoreMisconfiguredError(str(error)) from None
+        self.database = str(options["database"])
+        self._options: dict[str, Any] = options | {
             # Compression pays on a network; on loopback it only costs CPU.
-            "compress": parts.hostname not in _LOOPBACK,
+            "compress": options["host"] not in _LOOPBACK,
             "autogenerate_session_id": False,
             "connect_timeout": 5,
             "send_receive_timeout": send_receive_timeout_s,

@@ -22,6 +22,7 @@ from tokentide_schemas import topics
 from tokentide_schemas.catalogue import load_catalogue
 from tokentide_schemas.cube_file import load_cubes
 from tokentide_schemas.cubes import Cube
+from tokentide_schemas.kafka_settings import kafka_client
 from tokentide_schemas.settings import write_json_atomically
 from tokentide_stream.faust_options import faust_options
 from tokentide_stream.settings import StreamSettings
@@ -41,7 +42,7 @@ class TopicError(Exception):
 
 def topic_facts(bootstrap_servers: str, topic: str, timeout_s: float = 30.0) -> tuple[str, int]:
     """A topic's id, which changes when it is made anew, and its partition count. Raises TopicError."""
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    admin = AdminClient({**kafka_client(bootstrap_servers), "log_level": 0})
     future = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)[topic]
     try:
         description = future.result()
@@ -104,7 +105,7 @@ class FaustOutlet:
             # Kept: with a transactional producer every transaction leaves a gap that is looked into.
             self._looker = Consumer(
                 {
-                    "bootstrap.servers": self._bootstrap_servers,
+                    **kafka_client(self._bootstrap_servers),
                     "group.id": f"{topics.STREAM_APP_ID}-gap",
                     "enable.auto.commit": False,
                     "auto.offset.reset": "earliest",

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import faust
+
 from tokentide_schemas import topics
+from tokentide_schemas.kafka_settings import KafkaSecurity
+from tokentide_schemas.settings import read_settings
 from tokentide_stream.settings import StreamSettings
 
 
 def faust_options(settings: StreamSettings, partitions: int) -> dict[str, Any]:
     """Keyword arguments of `faust.App` besides its id. partitions: of the topic that is read."""
     return {
+        **_credentials(),
         "broker": ";".join(f"kafka://{server}" for server in settings.kafka_bootstrap_servers.split(",")),
         "store": "memory://",
         "datadir": str(settings.data_dir / "faust"),
@@ -38,3 +43,18 @@ def faust_options(settings: StreamSettings, partitions: int) -> dict[str, Any]:
         "producer_compression_type": None,
         "producer_acks": -1,
     }
+
+
+def _credentials() -> dict[str, Any]:
+    """TLS and SASL for aiokafka; empty without either. Raises SettingsError, OSError for files that cannot be read."""
+    security = read_settings(KafkaSecurity)
+    context = security.ssl_context()
+    if security.uses_sasl:
+        sasl = faust.SASLCredentials(
+            username=security.sasl_username,
+            password=security.sasl_password.get_secret_value(),
+            mechanism=security.sasl_mechanism,
+            ssl_context=context,
+        )
+        return {"broker_credentials": sasl}
+    return {"broker_credentials": faust.SSLCredentials(context)} if context is not None else {}

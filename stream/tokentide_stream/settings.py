@@ -25,4 +25,4 @@ class StreamSettings(PlatformSettings):
     stream_mover_min_requests: int = Field(
         100, ge=0, description="Requests that a key needs in a window and the one before it to be ranked as a mover."
     )
-    kafka_session_timeout_s: int = Field(10, ge=6, le=120, description="After this a silent worker is replaced.")
+    kafka_session_timeout_s: int = Field(10, ge=6, le=120, description="After this a silent process is replaced.")

@@ -21,11 +21,12 @@ from tokentide_deploy.board.app import build_app
 from tokentide_deploy.board.dashboards import COMMITTED_FOLDER, DashboardFolder
 from tokentide_deploy.board.service import BoardService
 from tokentide_deploy.board.store_client import StoreClient
+from tokentide_deploy.config.settings import BoardProcessSettings
 from tokentide_deploy.errors import DeployError, PortInUseError
 from tokentide_deploy.http_server import HttpServer, listen
 from tokentide_deploy.stack_state import ClickHouseAccount
 from tokentide_schemas.network import is_loopback
-from tokentide_schemas.settings import write_json_atomically
+from tokentide_schemas.settings import load_settings, write_json_atomically
 
 logger = logging.getLogger(__name__)
 READY_FILE_VARIABLE: Final = "TOKENTIDE_READY_FILE"
@@ -114,7 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command of the stack's child; returns the exit status."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s board: %(message)s")
     try:
-        settings = settings_from(sys.argv[1:] if arguments is None else arguments, os.environ)
+        settings = settings_from(
+            sys.argv[1:] if arguments is None else arguments, load_settings(BoardProcessSettings).environment()
+        )
         return serve(settings, lambda url: logger.info("serving on %s", url.partition("?")[0]))
     except DeployError as error:
         logger.error("%s", error)

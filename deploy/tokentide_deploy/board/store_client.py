@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from tokentide_deploy.board.errors import QueryError, StoreDownError
-from tokentide_deploy.clickhouse_client import error_text
+from tokentide_deploy.clickhouse_client import error_text, http_connection
 from tokentide_deploy.stack_state import ClickHouseAccount
 
 _TIMEOUT_S: Final = 40.0
@@ -70,8 +70,7 @@ class StoreClient:
 
     def _post(self, sql: str, settings: dict[str, str]) -> bytes:
         account = self._account
-        kind = http.client.HTTPSConnection if account.scheme == "https" else http.client.HTTPConnection
-        connection = kind(account.host, account.port, timeout=_TIMEOUT_S)
+        connection = http_connection(account, _TIMEOUT_S)
         parameters = urlencode({"database": account.database, **settings})
         if account.settings:
             parameters += f"&{account.settings}"

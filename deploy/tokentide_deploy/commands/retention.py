@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +17,7 @@ from tokentide_deploy.errors import DeployError
 from tokentide_schemas.cluster_ddl import Cluster, parts_table, render, system_table
 from tokentide_schemas.cube_file import load_cubes
 from tokentide_schemas.retention import FOR_EVER, RetentionSettings, Tier, Usage, statements, tiers
+from tokentide_schemas.settings import read_settings
 from tokentide_sinks.store import Store, StoreError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="How long rows are kept, and what that comes to.")
@@ -31,14 +31,6 @@ ClusterOption = Annotated[
     str, typer.Option(envvar="TOKENTIDE_CLICKHOUSE_CLUSTER", help="Name of the ClickHouse cluster; empty: one node.")
 ]
 _RECENT_MS = 86_400_000
-
-
-def _settings() -> RetentionSettings:
-    try:
-        return RetentionSettings()
-    except ValidationError as error:
-        lines = [f"  {' '.join(map(str, item['loc']))} {item['msg']}" for item in error.errors(include_input=False)]
-        raise DeployError("The retention settings are wrong:\n" + "\n".join(lines)) from None
 
 
 def _store(data_dir: Path | None, clickhouse: str | None) -> Store:
@@ -61,7 +53,7 @@ def apply(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, change nothing.")] = False,
 ) -> None:
     """Set every table's TTL to the TOKENTIDE_RETENTION_*_DAYS settings. Safe to run again."""
-    settings = _settings()
+    settings = read_settings(RetentionSettings)
     try:
         store = _store(data_dir, clickhouse)
         where = Cluster(cluster, store.database) if cluster else None
@@ -113,7 +105,7 @@ def show(
     """What is kept, how long, how big it is, and how big it will be at the present rate."""
     if output_format not in ("table", "json"):
         raise typer.BadParameter("give table or json", param_hint="--format")
-    settings = _settings()
+    settings = read_settings(RetentionSettings)
     try:
         store = _store(data_dir, clickhouse)
         where = Cluster(cluster, store.database) if cluster else None

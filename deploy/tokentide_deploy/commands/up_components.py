@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field, replace
 
 from tokentide_deploy.board.address import CLICKHOUSE_VARIABLE, TOKEN_VARIABLE
+from tokentide_deploy.clickhouse_client import http_connection
 from tokentide_deploy.commands.up_steps import prepare
 from tokentide_deploy.component import ComponentSpec, StepSpec, file_exists, remove_file
 from tokentide_deploy.data_dir import DataDir, StorePasswords
@@ -161,8 +162,7 @@ def _environment(plan: StackPlan, name: str) -> dict[str, str]:
 
 def clickhouse_answers(account: ClickHouseAccount, timeout_s: float = 2.0) -> bool:
     """True when GET /ping answers 200."""
-    kind = http.client.HTTPSConnection if account.scheme == "https" else http.client.HTTPConnection
-    connection = kind(account.host, account.port, timeout=timeout_s)
+    connection = http_connection(account, timeout_s)
     try:
         connection.request("GET", "/ping")
         return connection.getresponse().status == http.client.OK

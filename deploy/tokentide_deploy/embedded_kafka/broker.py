@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient
 from tokentide_deploy.embedded_kafka.install import KafkaJars, install_kafka
 from tokentide_deploy.embedded_kafka.server_config import ServerConfig
 from tokentide_deploy.errors import StartError
+from tokentide_schemas.kafka_settings import kafka_client
 
 _LOG4J_CONFIG = Path(__file__).with_name("log4j2.xml")
 _FORMAT_TIMEOUT_S = 60
@@ -93,7 +94,7 @@ def broker_is_ready(bootstrap_servers: str, cluster_id: str | None = None, timeo
     """
     if not _accepts_connections(bootstrap_servers, timeout_s):
         return False
-    client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0, "socket.timeout.ms": 2000})
+    client = AdminClient({**kafka_client(bootstrap_servers), "log_level": 0, "socket.timeout.ms": 2000})
     try:
         metadata = client.list_topics(timeout=timeout_s)
     except KafkaException:

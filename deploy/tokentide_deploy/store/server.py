@@ -14,6 +14,7 @@ from pathlib import Path
 
 import uvicorn
 
+from tokentide_deploy.config.settings import StoreProcessSettings
 from tokentide_deploy.http_server import HttpServer, listen
 from tokentide_deploy.store.access import AccessPolicy, ReaderLimits
 from tokentide_deploy.store.app import StoreService, build_app
@@ -22,7 +23,7 @@ from tokentide_deploy.store.engine_config import EngineSettings
 from tokentide_deploy.store.errors import StoreError
 from tokentide_deploy.store.lock import DirectoryLock, DirectoryTakenError
 from tokentide_schemas.network import is_loopback
-from tokentide_schemas.settings import write_json_atomically
+from tokentide_schemas.settings import load_settings, write_json_atomically
 
 logger = logging.getLogger(__name__)
 EXIT_USAGE = 2
@@ -205,7 +206,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # One warning a request whose client went away says nothing that the metrics do not.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     try:
-        settings = settings_from(sys.argv[1:] if arguments is None else arguments, os.environ)
+        settings = settings_from(
+            sys.argv[1:] if arguments is None else arguments, load_settings(StoreProcessSettings).environment()
+        )
     except SettingsError as error:
         logger.error("%s", error)
         return EXIT_USAGE

@@ -20,6 +20,7 @@ from tokentide_deploy.verify.accounts import (
 )
 from tokentide_schemas import topics
 from tokentide_schemas.cubes import CUBES, Cube, stored_cubes
+from tokentide_schemas.kafka_settings import kafka_client
 from tokentide_schemas.retention import horizon_ms, ttl_days
 from tokentide_sinks.kafka import GROUP_EVENTS, topic_id
 from tokentide_sinks.recovery import load_end
@@ -101,9 +102,7 @@ class Verifier:
 
     def _offsets(self) -> dict[int, tuple[int, int]]:
         """Partition -> (low, end) offset of the usage topic, now."""
-        consumer = Consumer(
-            {"bootstrap.servers": self._bootstrap_servers, "group.id": "tokentide-verify", "log_level": 0}
-        )
+        consumer = Consumer({**kafka_client(self._bootstrap_servers), "group.id": "tokentide-verify", "log_level": 0})
         try:
             partitions = consumer.list_topics(topics.USAGE, timeout=20).topics[topics.USAGE].partitions
             found = {
@@ -125,7 +124,7 @@ class Verifier:
 
     def _read_positions(self, ends: Mapping[int, tuple[int, int]]) -> dict[int, tuple[int, int]]:
         """Partition -> (first offset that the topic still has, next offset of the raw sink by its group's commit)."""
-        consumer = Consumer({"bootstrap.servers": self._bootstrap_servers, "group.id": GROUP_EVENTS, "log_level": 0})
+        consumer = Consumer({**kafka_client(self._bootstrap_servers), "group.id": GROUP_EVENTS, "log_level": 0})
         try:
             entries = consumer.committed([TopicPartition(topics.USAGE, number) for number in ends], timeout=20)
             done = {entry.partition: max(0, entry.offset) for entry in entries}

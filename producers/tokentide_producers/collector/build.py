@@ -9,8 +9,10 @@ from tokentide_producers.collector.app import Collector
 from tokentide_producers.collector.delivery import Delivery
 from tokentide_producers.collector.metrics import Metrics
 from tokentide_producers.collector.naming import catalogue_or_none, key_ring, naming
-from tokentide_producers.collector.settings import CollectorSettings, EmitterHashSettings
+from tokentide_producers.collector.settings import CollectorSettings
 from tokentide_producers.rows import RowBuilder
+from tokentide_producers.settings import EmitterKeys
+from tokentide_schemas.settings import read_settings
 
 _ANY_EVENT: Final = {
     "request_model": "m",
@@ -31,7 +33,7 @@ def build_collector(
     """
     access = Access(settings.host, settings.token_file)
     keys = None
-    for given in (settings, EmitterHashSettings()):
+    for given in (settings, read_settings(EmitterKeys)):
         keys = keys or key_ring(given.hash_key.get_secret_value(), given.hash_keys.get_secret_value())
     metrics = Metrics()
     catalogue = catalogue_or_none()

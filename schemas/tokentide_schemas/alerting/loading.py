@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tokentide_schemas.alerting.quiet import Maintenance, Silence
 from tokentide_schemas.alerting.reading import Path as ValuePath
@@ -20,6 +19,7 @@ from tokentide_schemas.alerting.rules import RULE_KINDS, AnyRule, Budget, Rule
 from tokentide_schemas.alerting.values import Section
 from tokentide_schemas.alerting.wording import in_words
 from tokentide_schemas.catalogue.problems import Place, Problem, did_you_mean
+from tokentide_schemas.settings import Settings
 
 S = TypeVar("S", bound=Section)
 SECTIONS: Final = ("rules", "receivers", "silences", "maintenance", "budgets")
@@ -38,10 +38,8 @@ class AlertsFileError(ValueError):
         super().__init__("\n  ".join([head, *map(str, self.problems)]))
 
 
-class AlertSettings(BaseSettings):
+class AlertSettings(Settings):
     """Where the user's rules and receivers are."""
-
-    model_config = SettingsConfigDict(env_prefix="TOKENTIDE_", extra="ignore", frozen=True)
 
     alerts_file: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = Field(
         None, description="YAML file with your rules, receivers, silences, maintenance windows and budgets."

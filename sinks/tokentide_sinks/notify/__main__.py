@@ -9,18 +9,18 @@ import sys
 import threading
 from typing import Any
 
-from tokentide_schemas.alerting.loading import AlertSettings, AlertsFileError, load_alert_config
+from tokentide_schemas.alerting.loading import AlertsFileError, load_alert_config
 from tokentide_schemas.settings import load_settings, write_json_atomically
 from tokentide_sinks.notify.notifier import Notifier
-from tokentide_sinks.settings import SinkSettings
+from tokentide_sinks.settings import NotifySettings
 
 
 def main() -> int:
     """Run; status 1 when the alerts file cannot be used."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    settings = load_settings(SinkSettings)
+    settings = load_settings(NotifySettings)
     try:
-        config = load_alert_config(load_settings(AlertSettings).alerts_file)
+        config = load_alert_config(settings.alerts_file)
     except AlertsFileError as error:
         sys.stderr.write(f"tokentide notify: {error}\n")
         return 1

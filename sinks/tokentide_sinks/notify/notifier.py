@@ -22,13 +22,14 @@ from tokentide_schemas.alert_deliveries import KIND_DELIVERY, AlertDelivery, Del
 from tokentide_schemas.alerting.receivers import AnyReceiver
 from tokentide_schemas.alerts import HEADER_KIND, KIND_CHANGE, AlertChange
 from tokentide_schemas.crash_points import reach
+from tokentide_schemas.kafka_settings import kafka_client
 from tokentide_sinks.consumer_group import GroupMember, LostPartitionsError
 from tokentide_sinks.kafka import record_of
 from tokentide_sinks.notify.answers import wait_s
 from tokentide_sinks.notify.delivery import deliver
 from tokentide_sinks.notify.outbox import Letter, Outbox
 from tokentide_sinks.retry import StoppedError
-from tokentide_sinks.settings import SinkSettings
+from tokentide_sinks.settings import ConsumerSettings
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Notifier:
 
     def __init__(
         self,
-        settings: SinkSettings,
+        settings: ConsumerSettings,
         receivers: Sequence[AnyReceiver],
         stop: threading.Event,
         clock: Callable[[], float] = time.time,
@@ -58,7 +59,7 @@ class Notifier:
         self._member = GroupMember(settings, GROUP_NOTIFY, [topics.ALERTS], stop, self._on_assign, self._on_revoke)
         self._producer = Producer(
             {
-                "bootstrap.servers": settings.kafka_bootstrap_servers,
+                **kafka_client(settings.kafka_bootstrap_servers),
                 "client.id": "tokentide-notify",
                 "acks": "all",
                 "enable.idempotence": True,

@@ -48,7 +48,7 @@ class AlertingProcess:
         self._catalogue = catalogue
         self._stop = stop
         self._clock = clock
-        self._store = StoreReader(settings.clickhouse_url)
+        self._store = StoreReader(settings.clickhouse_url.get_secret_value())
         self._engine: Engine | None = None
         self._state = "starting"
         self._problem = ""

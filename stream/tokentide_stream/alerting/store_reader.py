@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Any
 
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from tokentide_schemas import topics
+from tokentide_schemas.clickhouse_settings import client_options
 from tokentide_stream.alerting.clock import Position
 from tokentide_stream.alerting.sources import (
     FIRST_SQL,
@@ -23,8 +23,6 @@ from tokentide_stream.alerting.sources import (
 )
 from tokentide_stream.alerting.windows import Cell, Window
 
-SETTINGS_HINT: Final = "TOKENTIDE_CLICKHOUSE_URL must look like http://user:password@host:8123/database"
-
 
 class StoreUnavailableError(Exception):
     """The store did not answer, or not with what was asked for. It may do so later."""
@@ -34,17 +32,7 @@ class StoreReader:
     """A ClickHouse database by URL. ValueError for a URL that is none; StoreUnavailableError from every method."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(SETTINGS_HINT)
-        self._options: dict[str, Any] = {
-            "host": parts.hostname,
-            "port": parts.port or (8443 if parts.scheme == "https" else 8123),
-            "username": unquote(parts.username or "default"),
-            "password": unquote(parts.password or ""),
-            "database": parts.path.strip("/") or "default",
-            "secure": parts.scheme == "https",
-            "settings": dict(parse_qsl(parts.query)),
+        self._options: dict[str, Any] = client_options(url) | {
             "autogenerate_session_id": False,
             "connect_timeout": 5,
             "send_receive_timeout": 60,

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from tokentide_schemas import topics
 from tokentide_schemas.alerts import HEADER_KIND, KIND_CHANGE, KIND_PROGRESS, AlertChange, EngineProgress
 from tokentide_schemas.crash_points import reach
+from tokentide_schemas.kafka_settings import kafka_client
 from tokentide_stream.alerting.clock import LogEnd
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class Topics:
         self._servers = bootstrap_servers
         self._consumer = Consumer(
             {
-                "bootstrap.servers": bootstrap_servers,
+                **kafka_client(bootstrap_servers),
                 "group.id": TRANSACTIONAL_ID,
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
@@ -61,7 +62,7 @@ class Topics:
 
     def usage_epoch(self) -> tuple[str, int]:
         """The usage topic's id, which changes when it is made anew, and its partition count."""
-        admin = AdminClient({"bootstrap.servers": self._servers, "log_level": 0})
+        admin = AdminClient({**kafka_client(self._servers), "log_level": 0})
         try:
             found = admin.describe_topics(TopicCollection([topics.USAGE]), request_timeout=TIMEOUT_S)
             description = found[topics.USAGE].result()
@@ -126,14 +127,14 @@ class AlertsPublisher:
     def __init__(self, bootstrap_servers: str, transactional_id: str = TRANSACTIONAL_ID) -> None:
         self._producer = Producer(
             {
-                "bootstrap.servers": bootstrap_servers,
+                **kafka_client(bootstrap_servers),
                 "transactional.id": transactional_id,
                 "transaction.timeout.ms": 60_000,
                 "acks": "all",
                 "linger.ms": 0,
             }
         )
-        self._plain = Producer({"bootstrap.servers": bootstrap_servers, "acks": "all", "linger.ms": 0})
+        self._plain = Producer({**kafka_client(bootstrap_servers), "acks": "all", "linger.ms": 0})
 
     def begin(self) -> None:
         """Take over: what another engine has not committed is gone, and it cannot commit from here on."""
