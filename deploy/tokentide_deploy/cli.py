@@ -1,6 +1,7 @@
 """The `tokentide` command. A command's module is imported only when that command runs, so that help stays fast."""
 
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from tokentide_deploy.errors import EXIT_SETTINGS, DeployError
-from tokentide_schemas.settings_base import SettingsError
+from tokentide_schemas.settings_error import SettingsError
 
 # Name and one-line help; `commands/<name>.py` (dashes become underscores) has either a function `command` with typer's
 # annotations, or, for a group of commands, a `typer.Typer` named `app`.
@@ -34,6 +35,18 @@ COMMANDS = {
     "retention": "How long rows are kept, and what that comes to.",
     "forget": "Remove one user's rows from the raw tables.",
 }
+
+OPTION_VARIABLES = frozenset(
+    {
+        "TOKENTIDE_CLICKHOUSE_CLUSTER",
+        "TOKENTIDE_CUBES_FILE",
+        "TOKENTIDE_GRAFANA_CLICKHOUSE",
+        "TOKENTIDE_GRAFANA_TOKEN",
+        "TOKENTIDE_GRAFANA_URL",
+        "TOKENTIDE_SPOOL_DIRECTORY",
+    }
+)
+"""Variables that options of the commands name as their source; a test compares."""
 
 
 def _load(name: str) -> Any:
@@ -73,9 +86,28 @@ def _tokentide() -> None:
     """Event-streaming telemetry for LLM gateways: where every token went, seconds later and exactly."""
 
 
+def _use_settings_file() -> None:
+    """Options that may come from a variable may come from the settings file as well: for these, it sets the variable.
+
+    Not for `config`, which tells the two apart.
+    """
+    if not os.environ.get("TOKENTIDE_CONFIG_FILE") or sys.argv[1:2] == ["config"]:
+        return
+    from tokentide_schemas.settings_sources import ConfigFileError, load_config_file
+
+    try:
+        file = load_config_file()
+    except ConfigFileError as error:
+        raise DeployError(str(error)) from error
+    for name, value in file.values.items():
+        if name in OPTION_VARIABLES:
+            os.environ.setdefault(name, str(value))
+
+
 def main() -> None:
     """The entry point: errors that a person can act on are printed without a traceback."""
     try:
+        _use_settings_file()
         app()
     except (DeployError, SettingsError) as error:
         sys.stderr.write(f"tokentide: {error}\n")

@@ -11,10 +11,12 @@ from typing import Any, Literal
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from tokentide_deploy.config.settings import Addresses
 from tokentide_deploy.data_dir import default_data_dir
 from tokentide_deploy.errors import DeployError
 from tokentide_deploy.stack_state import ClickHouseAccount, load_stack
 from tokentide_schemas.clickhouse_settings import ssl_context, tls_options
+from tokentide_schemas.settings import read_settings
 
 UserKind = Literal["reader", "writer"]
 CONNECT_TIMEOUT_S = 5
@@ -30,14 +32,28 @@ class StoreUnreachableError(DeployError):
 
 
 def find_account(data_dir: Path | None, clickhouse: str | None, user: UserKind = "reader") -> ClickHouseAccount:
-    """The account of `clickhouse` (a URL), else of the stack on `data_dir`, else of the one on the default folder.
+    """The account of `clickhouse` (a URL), else of the stack on `data_dir`, else of the setting
+    TOKENTIDE_CLICKHOUSE_URL, else of the stack on the default folder.
 
-    Raises NoStackRunningError, and DeployError for a URL that cannot be read.
+    Raises NoStackRunningError, SettingsError, and DeployError for a URL that cannot be read.
     """
+    if clickhouse is None and data_dir is None:
+        clickhouse = read_settings(Addresses).clickhouse_url.get_secret_value() or None
     if clickhouse is not None:
         return ClickHouseAccount.from_url(clickhouse)
     stack = load_stack(data_dir or default_data_dir())
     return stack.clickhouse_reader if user == "reader" else stack.clickhouse_writer
+
+
+def find_kafka(data_dir: Path | None, kafka: str | None) -> str:
+    """Kafka's host:port list: `kafka`, else of the stack on `data_dir`, else the setting
+    TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS, else of the stack on the default folder.
+
+    Raises NoStackRunningError, SettingsError.
+    """
+    if kafka is None and data_dir is None:
+        kafka = read_settings(Addresses).kafka_bootstrap_servers or None
+    return kafka or load_stack(data_dir or default_data_dir()).kafka_bootstrap_servers
 
 
 def connect(account: ClickHouseAccount) -> Any:

@@ -30,7 +30,9 @@ from tokentide_deploy.stack_state import (
     save_stopped,
 )
 from tokentide_deploy.supervisor import StartInterruptedError, Supervisor
+from tokentide_schemas.kafka_settings import KafkaSecurity
 from tokentide_schemas.network import is_loopback
+from tokentide_schemas.settings import read_settings
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +113,12 @@ def _display(options: StackOptions) -> StackDisplay:
 
 
 def _plan(options: StackOptions, data_dir: DataDir) -> StackPlan:
+    protocol = read_settings(KafkaSecurity).security_protocol
+    if not options.kafka and protocol != "PLAINTEXT":
+        raise DeployError(
+            f"TOKENTIDE_KAFKA_SECURITY_PROTOCOL is {protocol}, but the embedded Kafka listens on loopback without TLS "
+            "and accounts. Unset it, or use your own Kafka with --kafka host:port."
+        )
     ports = plan_ports(options.port_base)
     wanted = ["board", "collector"] if options.kafka else ["board", "collector", "kafka", "kafka-controller"]
     if not options.clickhouse:

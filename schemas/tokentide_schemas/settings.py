@@ -13,7 +13,8 @@ from pydantic_settings import NoDecode
 
 from tokentide_schemas.clickhouse_settings import ClickHouseSecurity
 from tokentide_schemas.kafka_settings import KafkaSecurity
-from tokentide_schemas.settings_base import Settings, SettingsError, load_settings, read_settings
+from tokentide_schemas.settings_base import Settings, load_settings, read_settings
+from tokentide_schemas.settings_error import SettingsError
 
 __all__ = [
     "CatalogueSettings",

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
+from tokentide_schemas.settings_error import SettingsError
 from tokentide_schemas.settings_sources import (
     ConfigFileError,
     EnvironmentSource,
@@ -23,14 +24,6 @@ from tokentide_schemas.settings_sources import (
 )
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
-
-
-class SettingsError(ValueError):
-    """Settings are missing or wrong; `problems` has a sentence for each, without values that may be secret."""
-
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = problems
-        super().__init__("these settings are missing or wrong:\n" + "\n".join(f"  {one}" for one in problems))
 
 
 class Settings(BaseSettings):

@@ -60,7 +60,7 @@ def did_you_mean(name: str, known: Iterable[str], show: str = "{}") -> str:
 
 
 def is_service_link(name: str, value: str) -> bool:
-    """True for what Kubernetes puts into the environment for each service near by: TOKENTIDE_X_PORT=tcp://..."""
+    """True for what Kubernetes puts into the environment for each service near by: ..._PORT=tcp://..."""
     return _SERVICE_LINK.search(name) is not None or (
         name.upper().endswith("_PORT") and _LINK_VALUE.match(value) is not None
     )

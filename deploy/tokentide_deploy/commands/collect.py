@@ -45,16 +45,12 @@ def collect(
     if context.invoked_subcommand is not None:
         return
     import logging
-    import os
     import sys
 
+    from tokentide_deploy.clickhouse_client import find_kafka
     from tokentide_deploy.collector_process import collector_settings, serve
-    from tokentide_deploy.data_dir import default_data_dir
-    from tokentide_deploy.stack_state import load_stack
 
-    servers = kafka or os.environ.get("TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS", "")
-    if not servers:
-        servers = load_stack(data_dir or default_data_dir()).kafka_bootstrap_servers
+    servers = find_kafka(data_dir, kafka)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     settings = collector_settings(host=host, port=port, token_file=_token_file(token_file, data_dir))
     raise typer.Exit(

@@ -43,14 +43,21 @@ def show(
     except ConfigFileError as error:
         raise DeployError(str(error)) from error
     shown = [one for chosen in _chosen(process) for one in settings_of(chosen, file)]
-    rows = [asdict(one) for one in shown if every or process or one.origin != "default" or one.is_wrong]
-    if not rows and format_ == "table":
+    shown = [one for one in shown if every or process or one.origin != "default"]
+    if format_ == "json":
+        show_rows([asdict(one) for one in shown], format_, Console())
+        return
+    if not shown:
         typer.echo("Everything is at its default. All settings: tokentide config show --all")
         return
-    if format_ == "table":
-        for row in rows:
-            if row.pop("is_wrong"):
-                row["value"] = f"{row['value']}  ✗ (tokentide config check says why)".strip()
+    readers: dict[tuple[str, str, str], list[str]] = {}
+    for one in shown:
+        value = f"{one.value}  ✗ (tokentide config check says why)".strip() if one.is_wrong else one.value
+        readers.setdefault((one.variable, value, one.origin), []).append(one.process)
+    rows = [
+        {"variable": variable, "value": value, "from": origin, "processes": ", ".join(names)}
+        for (variable, value, origin), names in readers.items()
+    ]
     show_rows(rows, format_, Console())
 
 

@@ -34,17 +34,14 @@ IdsArgument = Annotated[list[str] | None, typer.Argument(help="PARTITION/OFFSET 
 
 @contextmanager
 def _opened(data_dir: Path | None, kafka: str | None, clickhouse: str | None) -> Iterator[DeadLetters]:
-    from tokentide_deploy.data_dir import default_data_dir
+    from tokentide_deploy.clickhouse_client import find_account, find_kafka
     from tokentide_deploy.errors import DeployError
-    from tokentide_deploy.stack_state import load_stack
     from tokentide_sinks.dlq_io import DeadLetterError, DeadLetters
     from tokentide_sinks.kafka import TopicError
     from tokentide_sinks.store import Store, StoreError
 
-    if kafka is None or clickhouse is None:
-        stack = load_stack(data_dir or default_data_dir())
-        kafka = kafka or stack.kafka_bootstrap_servers
-        clickhouse = clickhouse or stack.clickhouse_writer.url
+    kafka = find_kafka(data_dir, kafka)
+    clickhouse = find_account(data_dir, clickhouse, "writer").url
     store = Store(clickhouse)
     try:
         yield DeadLetters(store, kafka)

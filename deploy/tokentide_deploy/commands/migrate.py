@@ -31,10 +31,9 @@ def command(
     Afterwards restart worker and rollup sink with the same cubes file. Exit status 1, with the reason, when something
     does not fit.
     """
-    from tokentide_deploy.data_dir import default_data_dir
+    from tokentide_deploy.clickhouse_client import find_account, find_kafka
     from tokentide_deploy.errors import DeployError
     from tokentide_deploy.kafka_topics import TopicSetupError, ensure_topics
-    from tokentide_deploy.stack_state import load_stack
     from tokentide_schemas.cluster_ddl import Cluster
     from tokentide_schemas.cube_file import CubeFileError, load_cubes
     from tokentide_sinks.cube_tables import create_cubes, missing_cubes
@@ -44,10 +43,8 @@ def command(
     try:
         # First the file: nothing is changed for a configuration that cannot be used.
         cubes = load_cubes(cubes_file)
-        if kafka is None or clickhouse is None:
-            stack = load_stack(data_dir or default_data_dir())
-            kafka = kafka or stack.kafka_bootstrap_servers
-            clickhouse = clickhouse or stack.clickhouse_writer.url
+        kafka = find_kafka(data_dir, kafka)
+        clickhouse = find_account(data_dir, clickhouse, "writer").url
         store = Store(clickhouse)
         where = Cluster(cluster, store.database) if cluster else None
         if dry_run:

@@ -73,8 +73,7 @@ def command(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Table
 
-    from tokentide_deploy.data_dir import default_data_dir
-    from tokentide_deploy.stack_state import load_stack
+    from tokentide_deploy.clickhouse_client import find_kafka
     from tokentide_producers.replay import BadRowsError, TraceFile, plan_times, send, survey
     from tokentide_producers.replay_mapping import Labels, TraceColumns
     from tokentide_producers.replay_reading import TraceFileError, TraceFormat, format_of
@@ -83,7 +82,7 @@ def command(
     from tokentide_producers.settings import SenderSettings
     from tokentide_schemas.catalogue import load_catalogue
 
-    servers = kafka or load_stack(data_dir or default_data_dir()).kafka_bootstrap_servers
+    servers = find_kafka(data_dir, kafka)
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),

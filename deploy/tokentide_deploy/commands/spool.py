@@ -90,16 +90,15 @@ def drain(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from tokentide_deploy.data_dir import default_data_dir
+    from tokentide_deploy.clickhouse_client import find_kafka
     from tokentide_deploy.errors import DeployError
-    from tokentide_deploy.stack_state import load_stack
     from tokentide_producers.sender import EnvelopeSender
     from tokentide_producers.settings import SenderSettings
     from tokentide_producers.spool import draining
     from tokentide_producers.spool.directory import SpoolDirectory, SpoolError
 
     _is_there(folder)
-    servers = kafka or load_stack(data_dir or default_data_dir()).kafka_bootstrap_servers
+    servers = find_kafka(data_dir, kafka)
     spool = SpoolDirectory(folder)
     progress = Progress(
         TextColumn("{task.description}"),

@@ -13,9 +13,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tokentide_deploy.data_dir import default_data_dir
+from tokentide_deploy.clickhouse_client import find_account, find_kafka
 from tokentide_deploy.errors import DeployError
-from tokentide_deploy.stack_state import load_stack
 from tokentide_deploy.verify.accounts import Report
 from tokentide_deploy.verify.run import Verifier
 from tokentide_schemas.cube_file import CubeFileError, load_cubes
@@ -37,10 +36,8 @@ def command(
 
     Exit status 0 when both hold, 1 with the differences when not, 2 when Kafka or the store cannot be asked.
     """
-    if kafka is None or clickhouse is None:
-        stack = load_stack(data_dir or default_data_dir())
-        kafka = kafka or stack.kafka_bootstrap_servers
-        clickhouse = clickhouse or stack.clickhouse_writer.url
+    kafka = find_kafka(data_dir, kafka)
+    clickhouse = find_account(data_dir, clickhouse, "writer").url
     if format_ not in ("table", "json"):
         raise typer.BadParameter("give table or json", param_hint="--format")
     messages = Console(stderr=True)

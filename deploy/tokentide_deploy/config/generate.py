@@ -95,6 +95,7 @@ def _table(variables: list[Variable], with_processes: bool = False) -> list[str]
     lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
     for one in variables:
         default = "**required**" if one.is_required else f"`{one.default}`" if one.default else ""
+        default += "".join(f"; {name}: `{value}`" for name, value in one.exceptions if value)
         cells = [f"`{one.name}`", one.type, default, one.unit, one.meaning]
         lines.append(f"| {' | '.join([*cells, *([', '.join(one.processes)] if with_processes else [])])} |")
     return lines

@@ -10,11 +10,12 @@ from pydantic_settings import BaseSettings
 from tokentide_deploy.config.settings import (
     BoardProcessSettings,
     CommandSettings,
+    GatewaySettings,
     GrafanaVariables,
     StoreProcessSettings,
 )
 from tokentide_producers.collector.settings import CollectorProcessSettings
-from tokentide_producers.settings import EmitterSettings, SimulatorSettings
+from tokentide_producers.settings import SimulatorSettings
 from tokentide_sinks.settings import NotifySettings, SinkSettings
 from tokentide_stream.alerting.settings import AlertingSettings
 from tokentide_stream.settings import StreamSettings
@@ -43,7 +44,7 @@ PROCESSES: Final = (
     Process("board", "python -m tokentide_deploy.board", BoardProcessSettings),
     Process("store", "python -m tokentide_deploy.store", StoreProcessSettings),
     Process("simulator", "python -m tokentide_producers.simulator", SimulatorSettings),
-    Process("gateway", "your gateway, with `tokentide_producers.emitter.Emitter`", EmitterSettings),
+    Process("gateway", "your gateway, with `tokentide_producers.emitter.Emitter`", GatewaySettings),
     Process("command", "tokentide ...", CommandSettings),
     Process("grafana", "Grafana, with our provisioning files", GrafanaVariables, is_ours=False),
 )

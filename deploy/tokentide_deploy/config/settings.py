@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from tokentide_producers.settings import EmitterKeys, SenderSettings
+from tokentide_producers.settings import EmitterKeys, EmitterSettings, SenderSettings
 from tokentide_schemas.alerting.loading import AlertSettings
 from tokentide_schemas.clickhouse_settings import ClickHouseSecurity
 from tokentide_schemas.kafka_settings import KafkaSecurity
@@ -53,6 +53,12 @@ class StoreProcessSettings(ProcessFiles, HealthSettings):
         return {name: value for name, value in given.items() if value}
 
 
+class GatewaySettings(EmitterSettings):
+    """Everything that a gateway with an emitter reads."""
+
+    kafka: KafkaSecurity = Field(default_factory=KafkaSecurity)
+
+
 class SpoolFolder(Settings):
     """Where `tokentide spool` looks."""
 
@@ -61,13 +67,18 @@ class SpoolFolder(Settings):
     directory: Path | None = Field(None, description="The folder of this machine's gateways' spool.")
 
 
-class CommandSettings(CatalogueSettings, CubeSettings, AlertSettings):
-    """Everything that the `tokentide` command reads besides its arguments, which win."""
+class Addresses(Settings):
+    """Which Kafka and ClickHouse a command asks, when neither its arguments nor --data-dir say it."""
 
     kafka_bootstrap_servers: str = Field("", description="host:port[,host:port] of Kafka, instead of a stack's.")
     clickhouse_url: SecretStr = Field(
         SecretStr(""), description="http[s]://user:password@host:port/database, instead of a stack's store."
     )
+
+
+class CommandSettings(Addresses, CatalogueSettings, CubeSettings, AlertSettings):
+    """Everything that the `tokentide` command reads besides its arguments, which win."""
+
     clickhouse_cluster: str = Field("", description="Name of the ClickHouse cluster; empty for one node.")
     kafka: KafkaSecurity = Field(default_factory=KafkaSecurity)
     clickhouse: ClickHouseSecurity = Field(default_factory=ClickHouseSecurity)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from types import NoneType, UnionType
@@ -35,8 +35,8 @@ TEST_VARIABLES: Final = frozenset({CRASH_POINT_VARIABLE, "TOKENTIDE_SCREENSHOTS"
 
 @dataclass(frozen=True)
 class Variable:
-    """One setting. field: in its settings class. type, default: in words. unit: '' for none. processes: who reads it,
-    with the default of each where they differ."""
+    """One setting. field: in its settings class. type, default: in words. unit: '' for none. processes: who reads it.
+    exceptions: the processes that have another default, and which."""
 
     name: str
     type: str
@@ -46,6 +46,7 @@ class Variable:
     is_secret: bool
     is_required: bool
     processes: tuple[str, ...]
+    exceptions: tuple[tuple[str, str], ...] = ()
 
 
 def variables_of(process: Process) -> list[Variable]:
@@ -83,8 +84,11 @@ def all_variables() -> dict[str, Variable]:
     for process in PROCESSES:
         for variable in variables_of(process):
             before = found.get(variable.name, variable)
-            readers = dict.fromkeys((*before.processes, process.name))
-            found[variable.name] = Variable(**{**vars(before), "processes": tuple(readers)})
+            readers = tuple(dict.fromkeys((*before.processes, process.name)))
+            exceptions = dict(before.exceptions)
+            if variable.default != before.default:
+                exceptions[process.name] = variable.default
+            found[variable.name] = replace(before, processes=readers, exceptions=tuple(exceptions.items()))
     return dict(sorted(found.items()))
 
 
