@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -21,10 +22,23 @@ class EmbeddedKafka:
     """
 
     def __init__(
-        self, data_dir: Path, port: int | None = None, controller_port: int | None = None, heap_mib: int = 768
+        self,
+        data_dir: Path,
+        port: int | None = None,
+        controller_port: int | None = None,
+        heap_mib: int = 768,
+        more_listeners: Mapping[str, str] | None = None,
+        more_properties: Mapping[str, str] | None = None,
     ) -> None:
         free_port, free_controller_port = free_ports(2)
-        self.settings = BrokerSettings(data_dir, port or free_port, controller_port or free_controller_port, heap_mib)
+        self.settings = BrokerSettings(
+            data_dir,
+            port or free_port,
+            controller_port or free_controller_port,
+            heap_mib,
+            more_listeners=more_listeners or {},
+            more_properties=more_properties or {},
+        )
         self.log_file = data_dir / "kafka.log"
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -1,6 +1,7 @@
 """The broker's `server.properties`: KRaft, one node that is broker and controller, loopback only."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 MIB = 1024 * 1024
@@ -18,15 +19,19 @@ class ServerConfig:
     host: str = "127.0.0.1"
     retention_hours: int = 168
     retention_bytes_per_partition: int = 4 * 1024 * MIB
+    more_listeners: Mapping[str, str] = field(default_factory=dict)
+    """Further listeners, name -> host:port. Their protocol and keys are in `more_properties`."""
+    more_properties: Mapping[str, str] = field(default_factory=dict)
 
     def properties(self) -> dict[str, str]:
         """All settings as Kafka names them."""
+        more = "".join(f",{name}://{address}" for name, address in self.more_listeners.items())
         settings: dict[str, str | int] = {
             "process.roles": "broker,controller",
             "node.id": 1,
             "controller.quorum.voters": f"1@{self.host}:{self.controller_port}",
-            "listeners": f"PLAINTEXT://{self.host}:{self.port},CONTROLLER://{self.host}:{self.controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{self.host}:{self.port}",
+            "listeners": f"PLAINTEXT://{self.host}:{self.port},CONTROLLER://{self.host}:{self.controller_port}{more}",
+            "advertised.listeners": f"PLAINTEXT://{self.host}:{self.port}{more}",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "PLAINTEXT",
@@ -74,7 +79,7 @@ class ServerConfig:
             "num.recovery.threads.per.data.dir": 2,
             "auto.leader.rebalance.enable": "false",
         }
-        return {name: str(value) for name, value in settings.items()}
+        return {name: str(value) for name, value in settings.items()} | dict(self.more_properties)
 
     def text(self) -> str:
         """The file's content."""
