@@ -22,6 +22,7 @@ COMMANDS = {
     "report": "Write the study State of AI over your own traffic, as one HTML file.",
     "sql": "Ask the store anything in SQL, read-only.",
     "alerts": "Rules, what has fired and why, and what would have fired.",
+    "categories": "Rules that give requests their category: check them, try them.",
     "grafana": "Put the dashboards into a Grafana of your own.",
     "catalogue": "Which models and prices are known, and which models in the traffic are not.",
     "prices": "Compare stored costs with the catalogue's prices, and correct them.",

@@ -116,21 +116,30 @@ class Categorizer:
         with self._lock:
             self._by_source.update(counts)
 
-    def label_fields(self, fields: MutableMapping[str, Any], names: Names = NO_NAMES) -> None:
-        """Put a rule's label into the fields of an event that has none. `model`: already the canonical one."""
-        if fields.get("category") or not self.rules.rules:
+    def label_fields(
+        self,
+        fields: MutableMapping[str, Any],
+        names: Names = NO_NAMES,
+        resolve_model: Callable[[str], str] = str,
+        gateway: str = "",
+    ) -> None:
+        """Put a rule's label into the fields of an event that has none. Fields that are no text count as absent.
+
+        gateway: of an event that names none.
+        """
+        if fields.get("category"):
             return
         given: dict[str, Value] = {name: v for name in self.rules.inputs if isinstance(v := fields.get(name), str)}
+        given["gateway"] = given.get("gateway") or gateway
         given |= {"route": names.route, "referer": names.referer, "tag": names.tags}
+        if "model" in self.rules.inputs and not given.get("model") and isinstance(fields.get("request_model"), str):
+            given["model"] = resolve_model(fields["request_model"])
         found = self.rules.match_named(given)
         if found is not None:
-            fields |= {  # type: ignore[operator]
-                "category": found[1].category,
-                "subcategory": found[1].subcategory,
-                "category_source": found[1].source.value,
-                "category_confidence": found[1].confidence,
-                "category_weight": 1.0,
-            }
+            _, label = found
+            fields["category"], fields["subcategory"] = label.category, label.subcategory
+            fields["category_source"], fields["category_confidence"] = label.source.value, label.confidence
+            fields["category_weight"] = label.weight
 
     def stats(self) -> CategoryStats:
         """A consistent snapshot of each part."""

@@ -22,10 +22,10 @@ MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 class CategoriesFileError(ValueError):
     """The file cannot be used; `problems` has every fault with its line."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[Problem], what: str = "the categories file") -> None:
         self.problems = tuple(sorted(problems, key=lambda one: (one.place.file, one.place.line)))
         count = len(self.problems)
-        head = f"the categories file has {count} problem{'' if count == 1 else 's'}:"
+        head = f"{what} has {count} problem{'' if count == 1 else 's'}:"
         super().__init__("\n  ".join([head, *map(str, self.problems)]))
 
 

@@ -22,6 +22,7 @@ from tokentide_producers.collector.access import Access
 from tokentide_producers.collector.bodies import unpacked
 from tokentide_producers.collector.delivery import Delivery, Outcome
 from tokentide_producers.collector.intake import MAX_LISTED, EventReader, Intake
+from tokentide_producers.collector.labelling import WITHOUT_RULES, Labelling
 from tokentide_producers.collector.metrics import Metrics
 from tokentide_producers.collector.problems import ProblemError, kafka_is_away
 from tokentide_producers.collector.reading import events_in, spans_in
@@ -64,6 +65,7 @@ class Collector:
         delivery: Delivery,
         naming: Naming,
         metrics: Metrics,
+        labelling: Labelling = WITHOUT_RULES,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._settings = settings
@@ -71,6 +73,7 @@ class Collector:
         self._delivery = delivery
         self._naming = naming
         self._metrics = metrics
+        self._labelling = labelling
         self._now_ms = now_ms
         self._in_flight = InFlight(settings.max_in_flight_bytes)
         self._readers: dict[str, EventReader] = {}
@@ -225,7 +228,7 @@ class Collector:
         if reader is None:
             if len(self._readers) >= _MAX_GATEWAYS:
                 self._readers.clear()
-            reader = self._readers[gateway] = EventReader(gateway)
+            reader = self._readers[gateway] = EventReader(gateway, labelling=self._labelling)
         return reader
 
     # Being looked at

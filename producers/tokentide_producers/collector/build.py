@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from tokentide_producers.categories.settings import CategorySettings, categorizer_from
 from tokentide_producers.collector.access import Access
 from tokentide_producers.collector.app import Collector
 from tokentide_producers.collector.delivery import Delivery
+from tokentide_producers.collector.labelling import Labelling
 from tokentide_producers.collector.metrics import Metrics
 from tokentide_producers.collector.naming import catalogue_or_none, key_ring, naming
 from tokentide_producers.collector.settings import CollectorSettings
@@ -29,7 +31,7 @@ def build_collector(
 ) -> Collector:
     """The ASGI application, not started; it connects to Kafka in its lifespan.
 
-    Raises AccessError, TokenFileError, HashKeysError, ValueError for settings that must not be served.
+    Raises AccessError, TokenFileError, ValueError for settings that must not be served.
     """
     access = Access(settings.host, settings.token_file)
     keys = None
@@ -53,4 +55,7 @@ def build_collector(
     )
     row, _ = RowBuilder().from_fields(_ANY_EVENT, now_ms=0)
     delivery.warm_up(row)
-    return Collector(settings, access, delivery, naming(catalogue, keys, count_without_key), metrics)
+    # The collector never sees text: there is nothing for a classifier.
+    categories = categorizer_from(CategorySettings(), with_classifier=False)
+    labelling = Labelling(categories, catalogue.resolve if catalogue is not None else str)
+    return Collector(settings, access, delivery, naming(catalogue, keys, count_without_key), metrics, labelling)

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from tokentide_producers.batcher import Row
 from tokentide_producers.collector.json_events import BadEvent
+from tokentide_producers.collector.labelling import CATEGORY_INPUT, WITHOUT_RULES, CategoryInputError, Labelling
 from tokentide_producers.otlp.identity import stable_event_id
 from tokentide_producers.rows import PLACE, InvalidEventError, RowBuilder
 from tokentide_schemas.block import MAX_CLOCK_SKEW_MS
@@ -71,10 +72,11 @@ class Intake:
 
 
 class EventReader:
-    """Builds rows for one gateway's requests. gateway: stamped where an event names none."""
+    """Builds rows for one gateway's requests. gateway: stamped where an event names none. labelling: by rules."""
 
-    def __init__(self, gateway: str = "", source: Source = Source.HTTP) -> None:
+    def __init__(self, gateway: str = "", source: Source = Source.HTTP, labelling: Labelling = WITHOUT_RULES) -> None:
         self._gateway = gateway
+        self._labelling = labelling
         self._rows = RowBuilder(gateway=gateway, source=source)
         self._defaults = {"gateway": gateway, "source": source}
 
@@ -99,6 +101,11 @@ class EventReader:
             for name in [name for name in event if isinstance(name, str) and name.lower() in CONTENT_FIELDS]:
                 del event[name]
                 intake.content_fields += 1
+        try:
+            intake.content_fields += self._labelling.apply(event, self._gateway)
+        except CategoryInputError as error:
+            intake.reject(index, CATEGORY_INPUT, Reason.INVALID_VALUE, str(error))
+            return None
         if "occurred_at" not in event:
             intake.reject(index, "occurred_at", Reason.MISSING_FIELD, "required and absent: occurred_at")
             return None

@@ -144,5 +144,23 @@ def _add_own(fields: dict[str, Any], span: Span, from_openrouter: bool) -> None:
             value = group.get(names.OWN_PREFIX + name)
             if isinstance(value, str):
                 fields[name] = value
+    found: dict[str, Any] = {
+        "route": first_text(span.attributes, names.ROUTE),
+        "referer": next(iter(_texts(span, names.REFERER)), ""),
+        "tags": _texts(span, names.TAGS),
+    }
+    if any(found.values()):
+        fields["category_input"] = found
     if fields.get("category"):
         fields["category_source"] = CategorySource.GATEWAY.value
+
+
+def _texts(span: Span, candidates: tuple[str, ...]) -> list[str]:
+    """The texts of the first attribute that has any: one text, or a list of them."""
+    for name in candidates:
+        value = span.attributes.get(name)
+        texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+        found = [text for text in texts if isinstance(text, str) and text]
+        if found:
+            return found
+    return []

@@ -73,6 +73,10 @@ OWN_TEXT: Final = (
     *("gateway", "gateway_region", "request_id"),
 )
 """Fields of the event that a span or its resource may give itself, as `tokentide.<field>`."""
+ROUTE: Final = ("tokentide.route", "http.route", "url.path")
+REFERER: Final = ("tokentide.referer", "http.request.header.referer")
+TAGS: Final = ("tokentide.tags", "langfuse.trace.tags", "tag.tags")
+"""What rules for the category may look at; not stored."""
 SERVICE_NAME: Final = "service.name"
 REGION: Final = "cloud.region"
 
@@ -81,7 +85,7 @@ WANTED: Final = frozenset(
         *(OPERATION + REQUEST_MODEL + RESPONSE_MODEL + OPENROUTER_HOST + PROVIDER + RESPONSE_ID),
         *(INPUT + OUTPUT + TOTAL + CACHE_READ + CACHE_WRITE + REASONING + INPUT_AUDIO + OUTPUT_AUDIO + COST_USD),
         *(FIRST_CHUNK_S + FIRST_TOKEN_MS + STREAMED + FINISH_REASON + ERROR_TYPE + HTTP_STATUS + RESEND_COUNT),
-        *(SESSION + USER + API_KEY),
+        *(SESSION + USER + API_KEY + ROUTE + REFERER + TAGS),
         *(REQUEST_TYPE, OPENINFERENCE_KIND, TRACELOOP_KIND),
         *(OWN_PREFIX + name for name in OWN_TEXT),
         *(SERVICE_NAME, REGION),

@@ -1,0 +1,45 @@
+"""Settings of categories, from arguments or from the environment (`TOKENTIDE_CATEGORIES_...`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tokentide_producers.categories.categorizer import Categorizer
+from tokentide_producers.categories.classifying import DEFAULT_RATE, MIN_CONFIDENCE, SampledClassifier
+from tokentide_producers.categories.loading import load_category_rules
+
+
+class CategorySettings(BaseSettings):
+    """Where the rules are, and whether a classifier runs.
+
+    file: rules. classifier: `none`, or `builtin` (needs the extra `classifier`). sample_rate: share of the requests
+    that it sees. min_confidence: below it a request has no label.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="TOKENTIDE_CATEGORIES_", frozen=True, extra="forbid")
+
+    file: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None
+    classifier: Literal["none", "builtin"] = "none"
+    sample_rate: Annotated[float, Field(gt=0, le=1)] = DEFAULT_RATE
+    min_confidence: Annotated[float, Field(ge=0, le=1)] = MIN_CONFIDENCE
+
+
+def categorizer_from(settings: CategorySettings, *, with_classifier: bool = True) -> Categorizer | None:
+    """What the settings ask for; None when they ask for nothing.
+
+    Loading the classifier's model takes seconds. Raises CategoriesFileError for rules that cannot be used and
+    ClassifierUnavailableError when the extra is not installed.
+    """
+    rules = load_category_rules(settings.file) if settings.file is not None else None
+    classifier = None
+    if with_classifier and settings.classifier == "builtin":
+        from tokentide_producers.categories.builtin import load_builtin_classifier
+
+        classifier = SampledClassifier(
+            load_builtin_classifier(), rate=settings.sample_rate, min_confidence=settings.min_confidence
+        )
+    return None if rules is None and classifier is None else Categorizer(rules=rules, classifier=classifier)
