@@ -11,36 +11,41 @@ anew: its own incarnation, empty buffers and a Kafka client of its own; what the
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import ctypes
 import datetime as dt
 import logging
 import os
+import queue
 import threading
 import time
+import traceback
 import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Self
 from uuid import UUID
 
-from tokentide_producers.batcher import Batch, Batcher
+from tokentide_producers.batcher import Batch, Batcher, Row
+from tokentide_producers.bell import Bell
+from tokentide_producers.catalogue_names import CatalogueNames
 from tokentide_producers.categories.categorizer import Categorizer, own_label
 from tokentide_producers.categories.inputs import CategoryInput
+from tokentide_producers.emitter_stats import EmitterStats
 from tokentide_producers.event_ids import EventIds
 from tokentide_producers.hash_keys import HashKeyRing
 from tokentide_producers.outcomes import ACCEPTED, DropReason, EmitResult
 from tokentide_producers.outgoing import OutgoingEnvelope
+from tokentide_producers.owned_lock import OwnedLock
 from tokentide_producers.request import Request
 from tokentide_producers.row_encoding import encode_rows
-from tokentide_producers.rows import InvalidEventError, RowBuilder
+from tokentide_producers.rows import MAX_ROW_BYTES, InvalidEventError, RowBuilder
 from tokentide_producers.sender import EnvelopeSender, SenderStats
 from tokentide_producers.settings import EmitterSettings
 from tokentide_producers.spool.directory import SUFFIX as SEGMENT_SUFFIX
 from tokentide_producers.spool.spooling_sender import SpoolingSender, SpoolStats
-from tokentide_schemas.catalogue import CatalogueError, load_catalogue
 from tokentide_schemas.envelope import encode_arrow
 from tokentide_schemas.event import Source, UsageEvent
 from tokentide_schemas.settings import read_settings
@@ -50,32 +55,16 @@ logger = logging.getLogger(__name__)
 OnDrop = Callable[[DropReason, int, str], None]
 """Called with the reason, the number of events and what to do about it; from `emit` or from the background thread."""
 
+Completion = Callable[[], Mapping[str, Any]]
+"""Gives the fields of one event; called once, in the background thread."""
+
 _POLL_S: Final = 0.02
 _IDLE_S: Final = 1.0
+_RACING_THREADS: Final = 256
+"""So many threads may find room at the same moment, and each take it: the quick check keeps this much free."""
+_REFUSALS_KEPT: Final = 1_000
 _FULL: Final = "Kafka takes events more slowly than they come, or is away: raise max_buffered_events or look at Kafka"
-
-
-@dataclass(frozen=True, slots=True)
-class EmitterStats:
-    """Counts of events since this incarnation's start: accepted = acknowledged + spooled + in_flight + lost.
-
-    acknowledged: by Kafka at once. spooled: on disk, fsynced, to be sent when Kafka is back. in_flight: neither yet.
-    lost: what `dropped` counts under `outcomes.AFTER_ACCEPTANCE`. dropped: by reason, at the door and after;
-    spool_evicted counts events that were `spooled` before, by whichever process. envelopes, bytes: that Kafka has
-    acknowledged. retries: envelopes that were sent again. spool: see `SpoolStats`, all zero without a spool.
-    last_error: the latest problem, '' for none.
-    """
-
-    accepted: int
-    acknowledged: int
-    spooled: int
-    in_flight: int
-    dropped: Mapping[DropReason, int]
-    envelopes: int
-    bytes: int
-    retries: int
-    spool: SpoolStats
-    last_error: str
+_CLOSED: Final = "the emitter is closed"
 
 
 class Emitter:
@@ -107,7 +96,8 @@ class Emitter:
         self._bootstrap_servers = bootstrap_servers
         self._gateway, self._gateway_region, self._source = gateway, gateway_region, source
         self._on_drop = on_drop
-        self._resolve_model = resolve_model
+        self.names = CatalogueNames(resolve_model)
+        """From names as they are used to the catalogue's; slow the first time, so for the background thread."""
         self._categories = categories
         self._extra_kafka_config = extra_kafka_config
         self._keys: HashKeyRing | None = None
@@ -123,9 +113,17 @@ class Emitter:
         settings = self.settings
         self._rows = RowBuilder(gateway=self._gateway, gateway_region=self._gateway_region, source=self._source)
         self._ids = EventIds()
-        self._lock = threading.Lock()
-        self._wake = threading.Condition(self._lock)
-        self._changed = threading.Condition(self._lock)
+        self._lock = OwnedLock()
+        self._bell = Bell()
+        self._is_sleeping = False
+        self._is_accepting = False
+        # Their `put` takes no lock that the caller could hold: a destructor may emit in the middle of an emit.
+        self._intake: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()
+        self._later: queue.SimpleQueue[Completion | threading.Event] = queue.SimpleQueue()
+        self._refused: queue.SimpleQueue[DropReason] = queue.SimpleQueue()
+        self._quick_events = settings.max_buffered_events - _RACING_THREADS
+        self._quick_bytes = settings.max_buffered_bytes - _RACING_THREADS * MAX_ROW_BYTES
+        self._changed = threading.Condition(self._lock)  # type: ignore[arg-type]  # it has all that a lock has
         self._batcher = Batcher(
             max_events=settings.batch_events, max_bytes=settings.batch_bytes, max_wait_s=settings.batch_wait_s
         )
@@ -142,6 +140,7 @@ class Emitter:
         self._take_all = False
         self._closed = False
         self._stop = False
+        self._has_stopped = False
         self._thread: threading.Thread | None = None
         self.undelivered: list[OutgoingEnvelope] = []
 
@@ -191,39 +190,118 @@ class Emitter:
             return self._refuse(DropReason.INVALID, f"{error.reason}: {error}")
         except Exception as error:  # noqa: BLE001 - an argument's own code may raise anything, and emit must not
             return self._refuse(DropReason.INVALID, f"the fields cannot be read ({type(error).__name__})")
-        now_s = time.monotonic()
+        reason = self._accept(row, size_bytes)
+        if reason is not None:
+            return self._refuse(reason, _FULL if reason is DropReason.BUFFER_FULL else _CLOSED)
+        if labelling is not None:
+            labelling.submit()
+        return ACCEPTED
+
+    def _accept(self, row: Row, size_bytes: int) -> DropReason | None:
+        queued = self._intake.qsize()
+        if (
+            not self._is_accepting
+            or self._held_events + queued >= self._quick_events
+            or self._held_bytes + queued * MAX_ROW_BYTES >= self._quick_bytes
+        ):
+            return self._take(row, size_bytes, self.settings.block_up_to_s)
+        item = [row, size_bytes]
+        self._intake.put(item)
+        if self._is_sleeping:
+            self._bell.ring()
+        return None if self._is_accepting or self._is_taken(item) else DropReason.CLOSED
+
+    def emit_later(self, completion: Completion) -> EmitResult:
+        """Take over an event whose fields take longer to make than a request should wait: `completion` gives them in
+        the background thread. Takes no lock, so a destructor may call it. `flush` and `close` wait for these too.
+
+        A completion that raises, or gives fields that are no event, is counted as `invalid`.
+        """
+        if not self._is_accepting and not self._begin():
+            return self._refuse(DropReason.CLOSED, _CLOSED)
+        if self._later.qsize() >= self.settings.max_buffered_events:
+            return self._refuse(DropReason.BUFFER_FULL, _FULL)
+        self._later.put(completion)
+        if self._is_sleeping:
+            self._bell.ring()
+        if self._has_stopped:
+            self._is_taken([])
+        return ACCEPTED
+
+    def _begin(self) -> bool:
+        """Start the thread if it is not running; False when the emitter is closed."""
+        if self._lock.is_mine():
+            return False
         with self._lock:
-            reason = self._reason_to_refuse(size_bytes, now_s)
+            return not self._closed and (self._thread is not None or self._start_thread())
+
+    def _is_taken(self, item: list[Any]) -> bool:
+        """After a close in the middle of `emit`: True when the thread has taken the item before it ended."""
+        if self._lock.is_mine():
+            return True
+        with self._lock:
+            if self._has_stopped:
+                self._sweep()
+            return not item or item[0] is not None
+
+    def _sweep(self) -> None:
+        """With the lock held, after the end of the thread: what came too late is refused."""
+        while not self._intake.empty():
+            self._intake.get_nowait()[0] = None
+        while not self._later.empty():
+            late = self._later.get_nowait()
+            if isinstance(late, threading.Event):
+                late.set()
+            else:
+                self._dropped[DropReason.CLOSED] += 1
+
+    def _take(self, row: Row, size_bytes: int, wait_s: float) -> DropReason | None:
+        """The careful way: with the lock, exact to the event, and waiting for room when the settings say so."""
+        if self._lock.is_mine():
+            return DropReason.BUFFER_FULL
+        with self._lock:
+            reason = self._reason_to_refuse(size_bytes, wait_s)
             if reason is None:
                 self._held_events += 1
                 self._held_bytes += size_bytes
-                if self._batcher.add(row, size_bytes, now_s):
-                    self._wake.notify()
+                self._batcher.add(row, size_bytes, time.monotonic())
         if reason is None:
-            if labelling is not None:
-                labelling.submit()
-            return ACCEPTED
-        return self._refuse(reason, _FULL if reason is DropReason.BUFFER_FULL else "the emitter is closed")
+            self._bell.ring()
+        return reason
+
+    def _drain(self) -> None:
+        """With the lock held: move what `emit` has taken over to the open batch."""
+        now_s = time.monotonic()
+        waiting = self._intake.qsize()
+        # Counted before it is taken out, so that the quick check never sees too little.
+        self._held_events += waiting
+        for _ in range(waiting):
+            row, size_bytes = self._intake.get_nowait()
+            self._held_bytes += size_bytes
+            self._batcher.add(row, size_bytes, now_s)
 
     def request(self, **fields: Any) -> Request:
         """A context manager that times one request and emits its event however it ends; see `Request`."""
         return Request(self, fields)
 
-    def _reason_to_refuse(self, size_bytes: int, now_s: float) -> DropReason | None:
+    def _reason_to_refuse(self, size_bytes: int, wait_s: float) -> DropReason | None:
         """With the lock held: None when there is room. Starts the thread with the first event."""
-        if self._closed or (self._thread is None and not self._start_thread()):
+        in_background = threading.current_thread() is self._thread
+        if (self._closed and not in_background) or (self._thread is None and not self._start_thread()):
             return DropReason.CLOSED
+        self._drain()
         settings = self.settings
-        deadline_s = now_s + settings.block_up_to_s
+        deadline_s = time.monotonic() + wait_s
         while (
             self._held_events >= settings.max_buffered_events
             or self._held_bytes + size_bytes > settings.max_buffered_bytes
         ):
             left_s = deadline_s - time.monotonic()
-            if settings.block_up_to_s == 0 or left_s <= 0 or not self._changed.wait(left_s):
+            if wait_s == 0 or left_s <= 0 or not self._changed.wait(left_s):
                 return DropReason.BUFFER_FULL
             if self._closed:
                 return DropReason.CLOSED
+            self._drain()
         return None
 
     def start(self) -> None:
@@ -240,6 +318,7 @@ class Emitter:
         except RuntimeError:
             return False  # the interpreter is shutting down
         self._thread = thread
+        self._is_accepting = not self._closed
         return True
 
     def new_event_id(self) -> UUID:
@@ -261,16 +340,31 @@ class Emitter:
     def flush(self, timeout_s: float) -> bool:
         """Wait until Kafka, or the spool, has all events accepted so far; False when time is over or one was lost."""
         deadline_s = time.monotonic() + timeout_s
+        if not self._completed(timeout_s):
+            return False
         with self._lock:
+            self._drain()
             target = self._batcher.added
             self._take_all = True
-            self._wake.notify()
+            self._bell.ring()
             while self._oldest_unsettled() < target:
                 left_s = deadline_s - time.monotonic()
                 if left_s <= 0:
                     return False
                 self._changed.wait(left_s)
             return self._lost == 0
+
+    def _completed(self, timeout_s: float) -> bool:
+        """Wait for what `emit_later` has taken over so far."""
+        thread = self._thread
+        if thread is None or self._has_stopped or thread is threading.current_thread():
+            return True
+        done = threading.Event()
+        self._later.put(done)
+        self._bell.ring()
+        if self._has_stopped:
+            self._is_taken([])
+        return done.wait(max(0.0, timeout_s))
 
     def _oldest_unsettled(self) -> int:
         return next(iter(self._pending), self._batcher.oldest_event)
@@ -283,11 +377,12 @@ class Emitter:
         timeout = self.settings.close_timeout_s if timeout_s is None else timeout_s
         with self._lock:
             self._closed = True
+            self._is_accepting = False
             self._changed.notify_all()
         done = self.flush(timeout) if self._thread is not None else self._lost == 0
         with self._lock:
             self._stop = True
-            self._wake.notify()
+            self._bell.ring()
         if self._thread is not None:
             self._thread.join()
         _living.discard(self)
@@ -299,9 +394,25 @@ class Emitter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    async def aflush(self, timeout_s: float) -> bool:
+        """`flush` for asyncio: the event loop goes on meanwhile."""
+        return await asyncio.to_thread(self.flush, timeout_s)
+
+    async def aclose(self, timeout_s: float | None = None) -> bool:
+        """`close` for asyncio: the event loop goes on meanwhile."""
+        return await asyncio.to_thread(self.close, timeout_s)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
     def stats(self) -> EmitterStats:
         """A consistent snapshot."""
         with self._lock:
+            self._drain()
+            self._count_refused()
             sender: SenderStats = self._sender.stats()
             return EmitterStats(
                 accepted=self._batcher.added,
@@ -313,16 +424,25 @@ class Emitter:
                 bytes=sender.acknowledged_bytes,
                 retries=sender.retries,
                 spool=self._sender.spool_stats() if isinstance(self._sender, SpoolingSender) else SpoolStats(),
-                last_error=self._sender.last_error or self._last_error,
+                last_error=self._sender.last_error or self._last_error or self.names.problem,
             )
 
     def _refuse(self, reason: DropReason, detail: str) -> EmitResult:
-        with self._lock:
-            self._dropped[reason] += 1
-            if reason is DropReason.INVALID:
-                self._last_error = detail
+        self._refused.put(reason)
+        if reason is DropReason.INVALID:
+            self._last_error = detail
+        if self._refused.qsize() > _REFUSALS_KEPT and self._lock.acquire(blocking=False):
+            try:
+                self._count_refused()
+            finally:
+                self._lock.release()
         self._tell(reason, 1, detail)
         return EmitResult(reason, detail)
+
+    def _count_refused(self) -> None:
+        """With the lock held."""
+        for _ in range(self._refused.qsize()):
+            self._dropped[self._refused.get_nowait()] += 1
 
     def _tell(self, reason: DropReason, events: int, detail: str) -> None:
         if self._on_drop is None:
@@ -336,19 +456,23 @@ class Emitter:
 
     def _run(self) -> None:
         while True:
+            self._complete_later()
             with self._lock:
-                if not self._stop and not self._take_all and not self._sender.outstanding_envelopes:
-                    due_s = self._batcher.due_in_s(time.monotonic())
-                    if due_s != 0.0:
-                        self._wake.wait(_IDLE_S if due_s is None else due_s)
-                batches = self._batcher.take(time.monotonic(), everything=self._take_all or self._stop)
+                self._drain()
+                now_s = time.monotonic()
+                batches = self._batcher.take(now_s, everything=self._take_all or self._stop)
                 self._take_all = False
                 self._pending.update((batch.first_event, batch) for batch in batches)
-                stop = self._stop
+                due_s = self._batcher.due_in_s(now_s)
+                stop = self._has_stopped = self._stop
+                if stop:
+                    self._sweep()
             for batch in batches:
                 self._encode_and_submit(batch)
             if stop:
                 break
+            if not self._sender.outstanding_envelopes and not batches:
+                self._sleep(due_s)
             try:
                 self._sender.service(_POLL_S if self._sender.outstanding_envelopes else 0.0)
             except Exception:
@@ -357,15 +481,52 @@ class Emitter:
                 time.sleep(_POLL_S)
         self.undelivered = self._sender.close(0.0)
 
+    def _sleep(self, due_s: float | None) -> None:
+        """Until the open batch is due, or with nothing to do until an event comes. `flush` and `close` ring too."""
+        if due_s is not None:
+            # Events do not ring while a batch is open, as waking costs more than they do: look for a full one.
+            self._bell.sleep(min(due_s, _POLL_S))
+            return
+        self._is_sleeping = True
+        try:
+            if self._intake.empty() and self._later.empty():
+                self._bell.sleep(_IDLE_S)
+        finally:
+            self._is_sleeping = False
+
+    def _complete_later(self) -> None:
+        for _ in range(self._later.qsize()):
+            completion = self._later.get_nowait()
+            if isinstance(completion, threading.Event):
+                completion.set()
+                continue
+            try:
+                row, size_bytes = self._rows.from_fields(dict(completion()), time.time_ns() // 1_000_000)
+                own_label(row)
+                labelling = self._categories.begin(row, None) if self._categories is not None else None
+            except InvalidEventError as error:
+                self._refuse(DropReason.INVALID, f"{error.reason}: {error}")
+            except Exception as error:  # noqa: BLE001 - the next event is to be sent whatever this one raises
+                # Where, but not the message: it could hold what was being read.
+                where = "".join(traceback.format_tb(error.__traceback__))
+                logger.error("an event's fields could not be made (%s):\n%s", type(error).__name__, where)
+                self._refuse(DropReason.INVALID, f"the fields cannot be made ({type(error).__name__})")
+            else:
+                reason = self._take(row, size_bytes, 0.0)
+                if reason is not None:
+                    self._refuse(reason, _FULL if reason is DropReason.BUFFER_FULL else _CLOSED)
+                elif labelling is not None:
+                    labelling.submit()
+
     def _encode_and_submit(self, batch: Batch) -> None:
         try:
             if self._categories is not None:
                 # With many events behind these, labels are not worth waiting for.
                 is_busy = self._held_events > self.settings.max_buffered_events // 4
                 wait_s = 0.0 if is_busy else self.settings.label_wait_s
-                self._categories.settle(batch.rows, self._resolver(), wait_s)
+                self._categories.settle(batch.rows, self.names.resolve, wait_s)
             columns = encode_rows(
-                batch.rows, ids=self._ids, now_ms=time.time_ns() // 1_000_000, resolve_model=self._resolver()
+                batch.rows, ids=self._ids, now_ms=time.time_ns() // 1_000_000, resolve_model=self.names.resolve
             )
             value = encode_arrow(columns)
         except Exception as error:
@@ -374,17 +535,6 @@ class Emitter:
             return
         batch.rows.clear()
         self._batch_of[id(self._sender.submit(value, columns.num_rows))] = batch
-
-    def _resolver(self) -> Callable[[str], str]:
-        if self._resolve_model is None:
-            try:
-                self._resolve_model = load_catalogue().resolve
-            except CatalogueError as error:
-                # Events are worth more than canonical names: readers take the requested model where none is given.
-                self._last_error = f"the model catalogue cannot be read, models stay as requested: {error}"
-                logger.error("%s", self._last_error)
-                self._resolve_model = str
-        return self._resolve_model
 
     def _on_settled(self, envelope: OutgoingEnvelope, reason: DropReason | None) -> None:
         self._finish(self._batch_of.pop(id(envelope)), reason, self._sender.last_error, envelope.events)

@@ -24,6 +24,10 @@ from tokentide_schemas.event import CLOSED_LABELS, COLUMNS, MAX_LABEL_CHARS, REQ
 PLACE: Final[dict[str, int]] = {name: place for place, name in enumerate(NAMES)}
 ROW_BYTES: Final = 192
 """Estimated bytes of a row without its text: numbers, ids and dictionary indices."""
+MAX_ROW_BYTES: Final = ROW_BYTES + MAX_LABEL_CHARS * sum(
+    column in (c.LABEL, c.WIDE_LABEL, c.TEXT) for column in COLUMNS.values()
+)
+"""What a row is estimated at most."""
 KNOWN_LABELS: Final = 20_000
 """Label values remembered as right for each field; beyond it the memory starts again, so that it stays bounded."""
 
