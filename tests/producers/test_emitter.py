@@ -64,7 +64,7 @@ def test_events_of_many_threads_are_each_acknowledged_and_stored_once(kafka: Moc
             thread.start()
         for thread in threads:
             thread.join()
-        assert emitter.flush(20)
+        assert emitter.flush(60)
         stats = emitter.stats()
     assert (stats.accepted, stats.acknowledged, stats.in_flight, dict(stats.dropped)) == (4000, 4000, 0, {})
     rows = stored(kafka.records())
