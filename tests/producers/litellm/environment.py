@@ -9,8 +9,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_cache_path
+
+from tokentide_schemas.block import assemble
+from tokentide_schemas.envelope import Record, decode
 
 LOCK = Path(__file__).with_name("requirements.lock")
 REPOSITORY = Path(__file__).parents[3]
@@ -49,3 +53,13 @@ def variables(kafka: str, **more: str) -> dict[str, str]:
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         **more,
     }
+
+
+def rows_by_app(records: list[Record]) -> dict[str, list[dict[str, Any]]]:
+    """The rows that a reader accepts, by `app`, each app's in the order of their attempts."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in assemble([decode(record) for record in records]).table.to_pylist():
+        rows.setdefault(row["app"], []).append(row)
+    for attempts in rows.values():
+        attempts.sort(key=lambda row: (row["occurred_at"], row["attempt"]))
+    return rows

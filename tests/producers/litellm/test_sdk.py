@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
+from producers.litellm import environment, upstream
+from producers.litellm.environment import rows_by_app
 from tokentide_producers.hashing import IdentifierHasher
-from tokentide_schemas.block import assemble
 from tokentide_schemas.columns import NO_HASH
-from tokentide_schemas.envelope import Record, decode
+from tokentide_schemas.envelope import Record
 
+pytestmark = pytest.mark.slow
 
-def _beside(name: str) -> ModuleType:
-    """A module of this folder: tests here are no package."""
-    path = Path(__file__).with_name(f"{name}.py")
-    spec = importlib.util.spec_from_file_location(f"litellm_tests_{name}", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-upstream, environment = _beside("upstream"), _beside("environment")
 Row = dict[str, Any]
 HASHED = IdentifierHasher("a-secret-of-the-tests")
 BUCKETS = (
@@ -73,12 +60,7 @@ def run(broker_for_module: Any) -> Run:
         )
     assert done.returncode == 0, done.stderr[-3000:]
     records = broker_for_module.records()
-    rows: dict[str, list[Row]] = {}
-    for row in assemble([decode(record) for record in records]).table.to_pylist():
-        rows.setdefault(row["app"], []).append(row)
-    for attempts in rows.values():
-        attempts.sort(key=lambda row: (row["occurred_at"], row["attempt"]))
-    return Run(rows, records, done.stdout, done.stderr)
+    return Run(rows_by_app(records), records, done.stdout, done.stderr)
 
 
 def buckets(row: Row) -> list[int]:
