@@ -15,7 +15,7 @@ from tokentide_stream.detection.timeforms import all_epoch_seconds
 
 _LARGEST = 1e150
 """Its square is still a number."""
-_TELLING = 1.5
+_TELLING = 1.6
 """-log10 of the probability that scores 0.5."""
 _SETTLING_VALUES = 24
 _REST_VALUES = 100.0

@@ -17,7 +17,8 @@ from tokentide_stream.detection.findings import (
     Sums,
     Transitions,
 )
-from tokentide_stream.detection.mix_reference import HORIZONS, MixReference, Reading
+from tokentide_stream.detection.mix_reference import MixReference, Reading
+from tokentide_stream.detection.mix_ring import HORIZONS
 from tokentide_stream.detection.season import DAY_S, Bools, Floats
 from tokentide_stream.detection.share_kinds import Candidate, UnitCosts, attribution, kind_of
 
@@ -27,6 +28,8 @@ _PRIOR_DISPERSION: dict[Measure, float] = {"requests": 1.5, "tokens": 5.0, "cost
 _RETOLD_S = 86_400
 _AFTER_UNFAMILIAR_S = 43_200
 """How long the levels of a first weekend show in the hours after it; slow comparisons need two to four times that."""
+_SETTLED_S = 10_800
+"""How long after many keys have moved at once a first weekend counts as settled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class ShareShiftDetector:
         self._request_effect = np.zeros(self._size)
         self._told: dict[int, tuple[float, float]] = {}
         self._unfamiliar_s = -np.inf
+        self._broad_s = -np.inf
         self._strange_s = -np.inf
         self._was_strange = False
 
@@ -197,7 +201,8 @@ class ShareShiftDetector:
         found = []
         # With few windows the noise itself is hardly known.
         critical = _BASE_CRITICAL * (1 + 2.5 / np.sqrt(self._windows)) if learning else _BASE_CRITICAL
-        limits = mix.thresholds(min(caution, 1.4) * critical)
+        limits = mix.thresholds(critical)
+        wary = mix.thresholds(min(caution, 1.4) * critical) if caution > 1 else limits
         low, high = mix.season.envelope()
         total = reading.total
         x = reading.observed / total / reading.centre
@@ -214,7 +219,13 @@ class ShareShiftDetector:
             # Token sums are heavy-tailed: two windows can be two long prompts.
             if measure != "requests" and horizon < 3:
                 continue
-            hit = (np.abs(z) >= limits[i]) & (np.abs(effect) >= needed) & (np.abs(reading.share_change) >= 0.6 * needed)
+            # No season makes a key leap by more than half of what it was within some windows.
+            leap = np.abs(effect) >= np.maximum(3 * least, 0.6 * reading.expected / total)
+            hit = (
+                (np.abs(z) >= np.where(leap, limits[i], wary[i]))
+                & (np.abs(effect) >= needed)
+                & (np.abs(reading.share_change) >= 0.6 * needed)
+            )
             hit &= np.abs(reading.one_window_z) >= 1.0
             if measure != "requests":
                 hit &= mix.agreeing(3) & (~young | (np.abs(self._request_effect) >= 0.8 * least))
@@ -240,7 +251,17 @@ class ShareShiftDetector:
         if unfamiliar_s <= _AFTER_UNFAMILIAR_S:
             # A first weekend moves many keys: what is new, gone, or very large is told all the same.
             gone = reading.observed < 0.1 * reading.expected
-            found = [c for c in found if young[c.key] or gone[c.key] or abs(c.effect) >= 0.15]
+            # Once the mix has settled into it, so is a leap of one key against the last hours.
+            settled = time_s - self._broad_s > _SETTLED_S
+            leap = np.maximum(3 * least, 0.3 * reading.expected / total)
+            found = [
+                c
+                for c in found
+                if young[c.key]
+                or gone[c.key]
+                or abs(c.effect) >= 0.15
+                or (settled and not c.slow and abs(c.effect) >= leap[c.key])
+            ]
         best: dict[int, Candidate] = {}
         for candidate in found:
             if candidate.key not in best:
@@ -323,6 +344,8 @@ class ShareShiftDetector:
             if mix.season.is_familiar(time_s) or reading.total <= 0:
                 continue
             self._strange_s, self._was_strange = time_s, True
+            if mix.is_broad(reading, is_now=True):
+                self._broad_s = time_s
             # Once noticed, it lasts as long as such days do.
             if time_s - self._unfamiliar_s < DAY_S or mix.is_broad(reading):
                 self._unfamiliar_s = time_s

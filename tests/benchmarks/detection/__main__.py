@@ -15,12 +15,13 @@ import numpy as np
 
 from tokentide_stream.detection import detect_share_shifts, score
 
+from . import outside_mixes, public_like
 from . import series as series_module
 from .baselines import SERIES_BASELINES, SHARE_BASELINES, rested, series_thresholds
 from .judge import Tally, Told, judge
 from .mixes import KINDS, Mix, make
-from .nab import corpus_score
-from .series import FAMILIES, Series
+from .nab import PROFILES, Floats, average_precision, corpus_score
+from .series import Series
 
 DEVELOPMENT, FINAL = 100, 3_000
 _OWN_THRESHOLD = 0.5
@@ -100,28 +101,71 @@ def share_suite(count: int, development: int, largest: int) -> None:
         _print(_line(f"{name} {best:g}", overall(tallies(lambda m: detect(m, best), final, largest))))  # noqa: B023
 
 
-def _corpus(seeds: Sequence[int]) -> list[Series]:
-    return [series_module.make(family, seed) for seed in seeds for family in FAMILIES]
+def outside_suite(count: int) -> None:
+    """Mixes by other assumptions, by the windows' length, then by cause."""
+    heads = ("precision", "recall", "F1", "delay abr/all", "false/1k kd", "kind")
+    _print(_COLUMNS.format("outside, by window", *heads))
+    total = Tally()
+    for window_s in outside_mixes.WINDOWS_S:
+        tally = Tally()
+        for seed in range(FINAL, FINAL + count):
+            mix = outside_mixes.make(window_s, seed)
+            tally.add(judge(mix, own_told(mix)))
+        _print(_line(f"{window_s} s", tally))
+        total.add(tally)
+    _print(_line("OVERALL", total))
+    for kind, delays in sorted(total.by_kind.items()):
+        told = [delay for delay in delays if delay is not None]
+        median = f"median delay {np.median(told):.0f} windows" if told else ""
+        _print(f"  {kind:22s} {len(told)} of {len(delays)}, {median}")
+
+
+def _corpora(seeds: Sequence[int]) -> dict[str, list[Series]]:
+    return {
+        name: [module.make(family, seed) for seed in seeds for family in module.FAMILIES]
+        for name, module in (("plain families", series_module), ("after public series", public_like))
+    }
+
+
+def random_scores(series: Series) -> Floats:
+    return np.random.default_rng(len(series.values)).random(len(series.values))
+
+
+def _series_line(name: str, corpus: Sequence[Series], scores: Sequence[Floats], rest: bool, us: float) -> None:
+    """A column for each profile of the benchmark, each with the one threshold that is best for it, as its rules are."""
+    cells = []
+    for profile in PROFILES:
+        tries = best_thresholds(scores)
+        results = [corpus_score(corpus, [rested(v, t) if rest else v for v in scores], t, profile) for t in tries]
+        cells.append(f"{max(results):14.1f}")
+    precision = [average_precision(s, v) for s, v in zip(corpus, scores, strict=True)]
+    _print(f"{name:38s} {' '.join(cells)} {np.nanmean(precision):10.3f} {us:11.0f}")
+
+
+def best_thresholds(scores: Sequence[Floats]) -> list[float]:
+    return [0.5, *series_thresholds(scores)]
 
 
 def series_suite(count: int) -> None:
-    development, final = _corpus(range(DEVELOPMENT, DEVELOPMENT + 1)), _corpus(range(FINAL, FINAL + count))
-    _print(f"{'series, NAB-style score, one threshold':40s} {'score':>7s} {'threshold':>10s} {'us a value':>11s}")
-    began = time.process_time()
-    own = [score(s.times, s.values) for s in final]
-    each = (time.process_time() - began) / sum(len(v) for v in own) * 1e6
-    _print(f"{'tokentide':40s} {corpus_score(final, own, _OWN_THRESHOLD):7.1f} {_OWN_THRESHOLD:10.3f} {each:11.0f}")
-    for name, detect in SERIES_BASELINES.items():
-        before = [detect(s) for s in development]
-        began = time.process_time()
-        after = [detect(s) for s in final]
-        each = (time.process_time() - began) / sum(len(v) for v in after) * 1e6
-        for suffix, rest in (("", False), (" with our rest after an alarm", True)):
-            tries = series_thresholds(before)
-            results = [(corpus_score(development, [rested(v, t) if rest else v for v in before], t), t) for t in tries]
-            best = max(results)[1]
-            got = corpus_score(final, [rested(v, best) if rest else v for v in after], best)
-            _print(f"{name + suffix:40s} {got:7.1f} {best:10.3f} {each:11.0f}")
+    for name, corpus in _corpora(range(FINAL, FINAL + count)).items():
+        heads = " ".join(f"{profile.name:>14s}" for profile in PROFILES)
+        _print(f"{name:38s} {heads} {'mean AP':>10s} {'us a value':>11s}")
+        detectors: dict[str, Callable[[Series], Floats]] = {
+            "tokentide": lambda s: score(s.times, s.values),
+            **SERIES_BASELINES,
+            "random": random_scores,
+        }
+        for detector, detect in detectors.items():
+            began = time.process_time()
+            scores = [detect(s) for s in corpus]
+            us = (time.process_time() - began) / sum(len(v) for v in scores) * 1e6
+            _series_line(detector, corpus, scores, False, us)
+            if detector == "tokentide":
+                fixed = " ".join(f"{corpus_score(corpus, scores, _OWN_THRESHOLD, p):14.1f}" for p in PROFILES)
+                _print(f"{'  at 0.5':38s} {fixed}")
+            elif detector != "random":
+                _series_line(f"{detector} with our rest", corpus, scores, True, us)
+        _print()
 
 
 def main() -> None:
@@ -129,13 +173,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=6, help="final seeds a kind (default 6)")
     parser.add_argument("--tuning-seeds", type=int, default=2, help="development seeds for the baselines (default 2)")
     parser.add_argument("--largest", type=int, default=25_000, help="cells (windows x keys) of a mix at most")
-    parser.add_argument("--only", choices=("shares", "series"))
+    parser.add_argument("--only", choices=("shares", "outside", "series"))
     options = parser.parse_args()
     np.seterr(all="raise", under="ignore")
-    if options.only != "series":
+    if options.only in (None, "shares"):
         share_suite(options.seeds, options.tuning_seeds, options.largest)
         _print()
-    if options.only != "shares":
+    if options.only in (None, "outside"):
+        outside_suite(2 * options.seeds)
+        _print()
+    if options.only in (None, "series"):
         series_suite(max(1, options.seeds // 3))
 
 

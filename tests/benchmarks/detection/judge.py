@@ -34,6 +34,8 @@ class Tally:
     right_kind: int = 0
     delays: list[int] = field(default_factory=list)
     abrupt_delays: list[int] = field(default_factory=list)
+    by_kind: dict[str, list[int | None]] = field(default_factory=dict)
+    """The labels' kinds, and each one's delay, None where it was missed."""
 
     def add(self, other: Tally) -> None:
         self.hits += other.hits
@@ -44,6 +46,8 @@ class Tally:
         self.right_kind += other.right_kind
         self.delays += other.delays
         self.abrupt_delays += other.abrupt_delays
+        for kind, delays in other.by_kind.items():
+            self.by_kind.setdefault(kind, []).extend(delays)
 
     @property
     def precision(self) -> float:
@@ -92,4 +96,7 @@ def judge(mix: Mix, told: Sequence[Told]) -> Tally:
             if fits[0].is_abrupt:
                 tally.abrupt_delays.append(delay)
     tally.misses = len(mix.labels) - len(found)
+    for label in mix.labels:
+        delay_or_none = found[label].window - label.first if label in found else None
+        tally.by_kind.setdefault(label.kind, []).append(delay_or_none)
     return tally

@@ -15,6 +15,7 @@ from .mixes import Floats, Label, Mix
 
 _SHAPES = {60: (0.2, 1.0), 300: (1.5, 5.0), 900: (3.0, 14.0), 3600: (5.0, 28.0), 86_400: (45.0, 90.0)}
 """Window's length -> days of a mix, from and to."""
+WINDOWS_S = tuple(_SHAPES)
 _LARGEST = 30_000
 
 
@@ -93,7 +94,7 @@ def launch(d: Draft, at: int, until: int) -> None:
     hours = float(d.rng.choice([0, 0, 2, 12]))
     d.move(key, -d.share[:, key])
     d.move(key, np.where(np.arange(d.n) >= at, d.ramp(at, d.windows(hours)) * size, 0))
-    d.label("launch", (key,), at, until, hours == 0)
+    d.label("launch", (key,), at, max(until, at + d.windows(hours + 24)), d.windows(hours) <= 1)
 
 
 def substitution(d: Draft, at: int, until: int) -> None:
@@ -110,7 +111,7 @@ def price_cut(d: Draft, at: int, until: int) -> None:
     key, hours = d.pick(0.03, 0.25, at), float(d.rng.choice([0.25, 2, 8]))
     d.move(key, d.ramp(at, d.windows(hours)) * d.rng.uniform(0.04, 0.12))
     d.price[at:, key] = d.rng.uniform(0.3, 0.8)
-    d.label("price_cut", (key,), at, until, d.windows(hours) <= 1)
+    d.label("price_cut", (key,), at, max(until, at + d.windows(hours + 24)), d.windows(hours) <= 1)
 
 
 def outage(d: Draft, at: int, until: int) -> None:
@@ -141,7 +142,8 @@ def burst(d: Draft, at: int, until: int) -> None:
 def drift(d: Draft, at: int, until: int) -> None:
     key, length = d.pick(0.04, 0.25, at), max(8, d.windows(24 * float(d.rng.uniform(1.5, 4))))
     d.move(key, d.ramp(at, length) * d.rng.uniform(0.06, 0.14))
-    d.label("drift", (key,), at, until, False)
+    # A day and a half after it has come to rest is soon enough for what nobody would see in hours.
+    d.label("drift", (key,), at, max(until, at + length + d.windows(36)), False)
 
 
 def daily_job(d: Draft) -> None:
