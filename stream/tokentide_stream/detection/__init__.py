@@ -19,7 +19,8 @@ from tokentide_stream.detection.new_key import NewKeyConfig, NewKeyDetector
 from tokentide_stream.detection.price_change import PriceChangeConfig, PriceChangeDetector
 from tokentide_stream.detection.proportion import ProportionConfig, ProportionDetector
 from tokentide_stream.detection.series_score import score
-from tokentide_stream.detection.share_shift import ShareShiftConfig, ShareShiftDetector
+from tokentide_stream.detection.share_config import ShareShiftConfig
+from tokentide_stream.detection.share_shift import ShareShiftDetector
 from tokentide_stream.detection.volume import VolumeConfig, VolumeDetector
 
 __all__ = [

@@ -7,7 +7,8 @@ import datetime as dt
 from collections.abc import Iterable
 
 from tokentide_stream.detection.findings import ShareShift
-from tokentide_stream.detection.share_shift import ShareShiftConfig, ShareShiftDetector
+from tokentide_stream.detection.share_config import ShareShiftConfig
+from tokentide_stream.detection.share_shift import ShareShiftDetector
 from tokentide_stream.detection.share_table import infer_window_s, windows_by_scope
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from tokentide_stream.detection.findings import (
     Direction,
-    EndReason,
     Measure,
     ShareShift,
     ShareShiftEnd,
@@ -18,53 +16,14 @@ from tokentide_stream.detection.findings import (
     Transitions,
 )
 from tokentide_stream.detection.mix_reference import MixReference, Reading
-from tokentide_stream.detection.mix_ring import HORIZONS
 from tokentide_stream.detection.season import DAY_S, Bools, Floats
+from tokentide_stream.detection.share_candidates import CandidateFinder
+from tokentide_stream.detection.share_config import ShareShiftConfig
 from tokentide_stream.detection.share_kinds import Candidate, UnitCosts, attribution, kind_of
+from tokentide_stream.detection.share_open import OpenShift
 
-_BASE_CRITICAL = 5.5
-_SLOW_CRITICAL: dict[Measure, float] = {"requests": 4.5, "tokens": 6.0, "cost": 6.0}
 _PRIOR_DISPERSION: dict[Measure, float] = {"requests": 1.5, "tokens": 5.0, "cost": 5.0}
 _RETOLD_S = 86_400
-_AFTER_UNFAMILIAR_S = 43_200
-"""How long the levels of a first weekend show in the hours after it; slow comparisons need two to four times that."""
-_SETTLED_S = 10_800
-"""How long after many keys have moved at once a first weekend counts as settled."""
-
-
-@dataclass(frozen=True, slots=True)
-class ShareShiftConfig:
-    """The defaults need no tuning.
-
-    window_s: the windows' length; 60 to 86,400. min_effect_pp: a smaller change of a share is never told.
-    min_requests: total requests over the tested windows, below which nothing is told. accept_after_s: a shift that
-    lasts as long, and has come to rest, is the new normal; an outage is waited for outage_accept_after_s. measures:
-    whose shares are watched. ready_after_windows: before them, nothing is told.
-    """
-
-    window_s: int = 60
-    scope: str = ""
-    measures: tuple[Measure, ...] = ("requests", "tokens")
-    min_effect_pp: float = 1.0
-    min_requests: int = 30
-    accept_after_s: int = 86_400
-    learning_accept_after_s: int = 7_200
-    outage_accept_after_s: int = 7 * 86_400
-    ready_after_windows: int = 10
-
-
-@dataclass
-class _Open:
-    """A shift that was told. members: every key that it holds, those included that only moved along with it."""
-
-    shift: ShareShift
-    measure: Measure
-    members: dict[int, float]
-    opened: int
-    opened_s: float
-    calm: int = 0
-    peaks: dict[int, float] = field(default_factory=dict)
-    lead: list[int] = field(default_factory=list)
 
 
 class ShareShiftDetector:
@@ -84,14 +43,10 @@ class ShareShiftDetector:
         self._first_s: float | None = None
         self._last_s: float | None = None
         self._windows = 0
-        self._open: list[_Open] = []
+        self._open: list[OpenShift] = []
         self._cooling: dict[int, int] = {}
-        self._request_effect = np.zeros(self._size)
         self._told: dict[int, tuple[float, float]] = {}
-        self._unfamiliar_s = -np.inf
-        self._broad_s = -np.inf
-        self._strange_s = -np.inf
-        self._was_strange = False
+        self._finder = CandidateFinder(config)
 
     @property
     def is_learning(self) -> bool:
@@ -119,8 +74,7 @@ class ShareShiftDetector:
         self._last_s = time_s
         self._costs.add(requests, self._cost_column(sums_by_key), time_s)
         held, young = self._held(), self._young(time_s)
-        if self._was_strange and all(mix.season.is_familiar(time_s) for mix in self._mixes.values()):
-            self._was_strange = False
+        if self._finder.familiar_again(time_s, self._mixes):
             for mix in self._mixes.values():
                 mix.return_to_season()
         readings = {m: mix.read(time_s, amounts[m], requests, held, young) for m, mix in self._mixes.items()}
@@ -187,102 +141,26 @@ class ShareShiftDetector:
                     mix.restart(int(key), time_s)
         return young
 
-    def _candidates(
-        self, reading: Reading, mix: MixReference, young: Bools, measure: Measure, time_s: float
-    ) -> list[Candidate]:
-        """Keys whose own change is large and significant, and not what was seen at this hour before."""
-        config = self._config
-        least = config.min_effect_pp / 100
-        learning = self.is_learning
-        unfamiliar_s = time_s - self._unfamiliar_s
-        # Of a first weekend nobody knows yet how it differs, and what was learned on it is wrong for the days after.
-        strange_s = time_s - self._strange_s
-        caution = 1.8 if strange_s <= _AFTER_UNFAMILIAR_S else 1.0
-        found = []
-        # With few windows the noise itself is hardly known.
-        critical = _BASE_CRITICAL * (1 + 2.5 / np.sqrt(self._windows)) if learning else _BASE_CRITICAL
-        limits = mix.thresholds(critical)
-        wary = mix.thresholds(min(caution, 1.4) * critical) if caution > 1 else limits
-        low, high = mix.season.envelope()
-        total = reading.total
-        x = reading.observed / total / reading.centre
-        for i, horizon in enumerate(HORIZONS):
-            effect, z = reading.effect[i], reading.z[i]
-            needed = np.full(self._size, least)
-            if learning:
-                # A daily season may move a key by a tenth in an hour.
-                hours = (horizon + 11) * config.window_s / 3_600
-                by_season = (np.exp(min(0.8, 0.1 * hours)) - 1) * reading.expected / total
-                needed = np.where(
-                    young, needed, np.maximum(least + 0.01, np.where(effect > 0, by_season, 0.6 * by_season))
-                )
-            # Token sums are heavy-tailed: two windows can be two long prompts.
-            if measure != "requests" and horizon < 3:
-                continue
-            # No season makes a key leap by more than half of what it was within some windows.
-            leap = np.abs(effect) >= np.maximum(3 * least, 0.6 * reading.expected / total)
-            hit = (
-                (np.abs(z) >= np.where(leap, limits[i], wary[i]))
-                & (np.abs(effect) >= needed)
-                & (np.abs(reading.share_change) >= 0.6 * needed)
-            )
-            hit &= np.abs(reading.one_window_z) >= 1.0
-            if measure != "requests":
-                hit &= mix.agreeing(3) & (~young | (np.abs(self._request_effect) >= 0.8 * least))
-            if mix.knows_season:
-                up_known = (effect > 0) & (x <= 1.5 * high) & ~young
-                down_known = (effect < 0) & (x >= 0.75 * low)
-                hit &= ~(up_known | down_known)
-            for key in np.flatnonzero(hit):
-                found.append(Candidate(int(key), measure, float(effect[key]), float(z[key]), horizon * config.window_s))
-        cheaper = self._costs.cheaper(time_s)
-        is_clean = unfamiliar_s > 2 * _AFTER_UNFAMILIAR_S and not 0 < strange_s <= 4 * _AFTER_UNFAMILIAR_S
-        if not learning and is_clean:
-            for i in range(len(reading.slow_z)):
-                effect, z = reading.slow_effect[i], reading.slow_z[i]
-                hit = (np.abs(z) >= caution * _SLOW_CRITICAL[measure]) & (np.abs(effect) >= 2.0 * least) & ~young
-                # A key that has become cheaper is expected to gain.
-                hit |= cheaper & (z >= 3.5) & (effect >= 1.2 * least)
-                hit &= np.abs(reading.share_change) >= 0.5 * np.abs(effect)
-                if i < 2:
-                    hit &= ~((effect > 0) & (x <= 1.15 * high)) & ~((effect < 0) & (x >= 0.85 * low))
-                for key in np.flatnonzero(hit):
-                    found.append(Candidate(int(key), measure, float(effect[key]), float(z[key]), 0, slow=i + 1))
-        if unfamiliar_s <= _AFTER_UNFAMILIAR_S:
-            # A first weekend moves many keys: what is new, gone, or very large is told all the same.
-            gone = reading.observed < 0.1 * reading.expected
-            # Once the mix has settled into it, so is a leap of one key against the last hours.
-            settled = time_s - self._broad_s > _SETTLED_S
-            leap = np.maximum(3 * least, 0.3 * reading.expected / total)
-            found = [
-                c
-                for c in found
-                if young[c.key]
-                or gone[c.key]
-                or abs(c.effect) >= 0.15
-                or (settled and not c.slow and abs(c.effect) >= leap[c.key])
-            ]
-        best: dict[int, Candidate] = {}
-        for candidate in found:
-            if candidate.key not in best:
-                best[candidate.key] = candidate
-        return list(best.values())
-
     def _start(
         self, window_start: dt.datetime, time_s: float, readings: Mapping[Measure, Reading], young: Bools
     ) -> list[ShareShift]:
         held = self._held()
         by_key: dict[int, Candidate] = {}
-        self._notice_unfamiliar(time_s, readings)
+        if not self.is_learning:
+            self._finder.notice(time_s, readings, self._mixes)
         if "requests" in readings:
-            self._request_effect = self._mixes["requests"].recent_effect(3)
+            request_effect = self._mixes["requests"].recent_effect(3)
         else:
             # Requests are not watched: nothing speaks against a new key's tokens.
-            self._request_effect = np.full(self._size, np.inf)
+            request_effect = np.full(self._size, np.inf)
+        cheaper = self._costs.cheaper(time_s)
         for measure, reading in readings.items():
             if reading.total <= 0:
                 continue
-            for candidate in self._candidates(reading, self._mixes[measure], young, measure, time_s):
+            found = self._finder.find(
+                reading, self._mixes[measure], young, measure, time_s, self.is_learning, cheaper, request_effect
+            )
+            for candidate in found:
                 if held[candidate.key] or self._cooling.get(candidate.key, -1) >= self._windows:
                     continue
                 if self._is_told_already(candidate, time_s):
@@ -291,7 +169,11 @@ class ShareShiftDetector:
         if not by_key:
             return []
         candidates = sorted(by_key.values(), key=lambda c: -abs(c.effect))
-        candidates = [c for c in candidates if not self._moves_along(c, time_s, readings)]
+        candidates = [
+            c
+            for c in candidates
+            if not any(known.takes_along(c, time_s, readings[c.measure].observed[c.key]) for known in self._open)
+        ]
         if not candidates:
             return []
         lead = candidates[0]
@@ -327,28 +209,13 @@ class ShareShiftDetector:
             attribution=attribution(self._names, [c.key for c in along], weights, expected, observed),
         )
         members = {c.key: c.effect for c in candidates}
-        opened = _Open(shift, lead.measure, members, self._windows, time_s, lead=[c.key for c in along])
+        opened = OpenShift(shift, lead.measure, members, self._windows, time_s, lead=[c.key for c in along])
         self._open.append(opened)
         for candidate in along:
             if candidate.slow:
                 for known_mix in self._mixes.values():
                     known_mix.hold_to_season(candidate.key)
         return [shift]
-
-    def _notice_unfamiliar(self, time_s: float, readings: Mapping[Measure, Reading]) -> None:
-        """Many keys have moved at once on the first day of its kind (weekend, or working days)."""
-        if self.is_learning:
-            return
-        for measure, reading in readings.items():
-            mix = self._mixes[measure]
-            if mix.season.is_familiar(time_s) or reading.total <= 0:
-                continue
-            self._strange_s, self._was_strange = time_s, True
-            if mix.is_broad(reading, is_now=True):
-                self._broad_s = time_s
-            # Once noticed, it lasts as long as such days do.
-            if time_s - self._unfamiliar_s < DAY_S or mix.is_broad(reading):
-                self._unfamiliar_s = time_s
 
     def _companions(
         self, lead: Candidate, found: list[Candidate], reading: Reading, mix: MixReference, held: Bools
@@ -379,28 +246,11 @@ class ShareShiftDetector:
         alone = all(c.effect > 0 for c in along)
         return alone and not young[lead.key] and kind == "burst" and lead.effect < 0.3
 
-    def _moves_along(self, candidate: Candidate, time_s: float, readings: Mapping[Measure, Reading]) -> bool:
-        """True where an open shift explains it: soon after it, or as the other side of what it moved."""
-        for known in self._open:
-            age_s = time_s - known.opened_s
-            soon = max(3_600, 4 * self._config.window_s)
-            lead = known.members[known.lead[0]]
-            opposite = candidate.effect * lead < 0
-            outage = (
-                candidate.effect < 0 and not candidate.slow and readings[candidate.measure].observed[candidate.key] == 0
-            )
-            if age_s <= soon and not (outage and age_s > 3 * self._config.window_s):
-                known.members[candidate.key] = candidate.effect
-                return True
-            if opposite and abs(candidate.effect) <= 1.2 * abs(lead) and age_s <= DAY_S and not outage:
-                known.members[candidate.key] = candidate.effect
-                return True
-        return False
-
     def _end(self, window_start: dt.datetime, time_s: float) -> list[ShareShiftEnd]:
         ended = []
         for known in list(self._open):
-            reason = self._reason_to_end(known, time_s)
+            mix = self._mixes[known.measure]
+            reason = known.reason_to_end(mix, self._config, time_s, self._windows, self.is_learning)
             if reason is None:
                 continue
             self._open.remove(known)
@@ -415,25 +265,3 @@ class ShareShiftDetector:
                     else:
                         mix.forget(key)
         return ended
-
-    def _reason_to_end(self, known: _Open, time_s: float) -> EndReason | None:
-        mix = self._mixes[known.measure]
-        effect = mix.recent_effect(2)
-        lead = known.lead[0]
-        size = known.members[lead]
-        now = float(effect[lead]) * (1 if size > 0 else -1)
-        for key in known.members:
-            if abs(effect[key]) > abs(known.peaks.get(key, 0.0)):
-                known.peaks[key] = float(effect[key])
-        back = now < max(0.3 * abs(size), 0.4 * self._config.min_effect_pp / 100)
-        known.calm = known.calm + 1 if back else 0
-        if known.calm >= 2 and self._windows > known.opened + 2:
-            return "returned"
-        config = self._config
-        limit = config.learning_accept_after_s if self.is_learning else config.accept_after_s
-        if known.shift.kind == "outage":
-            limit = config.outage_accept_after_s
-        age_s = time_s - known.opened_s
-        if age_s < limit:
-            return None
-        return "accepted" if mix.is_settled(lead, size) or age_s > 7 * limit else None
