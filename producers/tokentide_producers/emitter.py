@@ -33,6 +33,7 @@ from tokentide_producers.bell import Bell
 from tokentide_producers.catalogue_names import CatalogueNames
 from tokentide_producers.categories.categorizer import Categorizer, own_label
 from tokentide_producers.categories.inputs import CategoryInput
+from tokentide_producers.categories.settings import environment_categorizer
 from tokentide_producers.emitter_stats import EmitterStats
 from tokentide_producers.event_ids import EventIds
 from tokentide_producers.hash_keys import HashKeyRing
@@ -72,9 +73,9 @@ class Emitter:
 
     bootstrap_servers: Kafka's host:port list. gateway, gateway_region, source: defaults of those fields.
     on_drop: told about every event that will not be stored. resolve_model: from the requested to the canonical model;
-    the shipped catalogue's when left out. categories: gives events without a category one. settings: from the
-    environment when left out. Raises pydantic's ValidationError for unusable settings or defaults; nothing is connected
-    before the first event.
+    the shipped catalogue's when left out. categories: gives events without a category one; from the
+    environment (`CategorySettings`) when left out. settings: likewise. Raises ValidationError, CategoriesFileError or
+    ClassifierUnavailableError for what cannot be used; nothing is connected before the first event.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class Emitter:
         self._on_drop = on_drop
         self.names = CatalogueNames(resolve_model)
         """From names as they are used to the catalogue's; slow the first time, so for the background thread."""
-        self._categories = categories
+        self._categories = categories if categories is not None else environment_categorizer()
         self._extra_kafka_config = extra_kafka_config
         self._keys: HashKeyRing | None = None
         self._start_incarnation()
@@ -214,6 +215,7 @@ class Emitter:
     def emit_later(self, completion: Completion) -> EmitResult:
         """Take over an event whose fields take longer to make than a request should wait: `completion` gives them in
         the background thread. Takes no lock, so a destructor may call it. `flush` and `close` wait for these too.
+        `category_input` may be among the fields.
 
         A completion that raises, or gives fields that are no event, is counted as `invalid`.
         """
@@ -501,9 +503,11 @@ class Emitter:
                 completion.set()
                 continue
             try:
-                row, size_bytes = self._rows.from_fields(dict(completion()), time.time_ns() // 1_000_000)
+                fields = dict(completion())
+                category_input = fields.pop("category_input", None)
+                row, size_bytes = self._rows.from_fields(fields, time.time_ns() // 1_000_000)
                 own_label(row)
-                labelling = self._categories.begin(row, None) if self._categories is not None else None
+                labelling = self._categories.begin(row, category_input) if self._categories is not None else None
             except InvalidEventError as error:
                 self._refuse(DropReason.INVALID, f"{error.reason}: {error}")
             except Exception as error:  # noqa: BLE001 - the next event is to be sent whatever this one raises

@@ -101,8 +101,9 @@ class SampledClassifier:
 
     def _start_anew(self) -> None:
         self._random = random.Random(self._seed)
-        self._queue: queue.Queue[Ticket | None] = queue.Queue(self._max_waiting)
-        self._lock = threading.Lock()
+        self._queue: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
+        # A destructor that emits may run in the middle of anything: what `submit` takes must be re-entrant.
+        self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._counts: Counter[str] = Counter()
         self._not_stood_for = 0
@@ -128,11 +129,11 @@ class SampledClassifier:
             _finish(ticket, "no_text")
             return
         ticket.excerpt = excerpt
-        try:
-            self._ensure_thread()
-            self._queue.put_nowait(ticket)
-        except (queue.Full, RuntimeError):  # RuntimeError: the interpreter is shutting down
+        if self._queue.qsize() >= self._max_waiting or not self._has_thread():
+            ticket.excerpt = None
             _finish(ticket, "queue_full")
+            return
+        self._queue.put(ticket)
 
     def settle(self, ticket: Ticket, deadline_s: float) -> Label | None:
         """The label of a ticket, once; waits for it until `deadline_s` (monotonic)."""
@@ -178,13 +179,18 @@ class SampledClassifier:
             self._queue.put(None)
             thread.join()
 
-    def _ensure_thread(self) -> None:
+    def _has_thread(self) -> bool:
+        """Start the thread with the first text; False when the interpreter is shutting down."""
         if self._thread is None:
             with self._lock:
                 if self._thread is None:
                     thread = threading.Thread(target=self._run, name="tokentide-classifier", daemon=True)
-                    thread.start()
+                    try:
+                        thread.start()
+                    except RuntimeError:
+                        return False
                     self._thread = thread
+        return True
 
     def _run(self) -> None:
         waiting = self._queue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -26,6 +27,12 @@ class CategorySettings(BaseSettings):
     classifier: Literal["none", "builtin"] = "none"
     sample_rate: Annotated[float, Field(gt=0, le=1)] = DEFAULT_RATE
     min_confidence: Annotated[float, Field(ge=0, le=1)] = MIN_CONFIDENCE
+
+
+@lru_cache(maxsize=1)
+def environment_categorizer() -> Categorizer | None:
+    """What the environment asks for, made once for the process. Raises as `categorizer_from` does."""
+    return categorizer_from(CategorySettings())
 
 
 def categorizer_from(settings: CategorySettings, *, with_classifier: bool = True) -> Categorizer | None:
