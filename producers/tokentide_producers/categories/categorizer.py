@@ -15,8 +15,9 @@ from tokentide_producers.categories.classifying import ClassifierStats, SampledC
 from tokentide_producers.categories.inputs import NO_NAMES, CategoryInput, Names
 from tokentide_producers.categories.label import Label
 from tokentide_producers.categories.rules import Beside, RuleSet, Value
-from tokentide_producers.rows import PLACE
+from tokentide_producers.rows import PLACE, InvalidEventError
 from tokentide_schemas.event import CategorySource
+from tokentide_schemas.rejections import Reason
 
 logger = logging.getLogger(__name__)
 
@@ -80,12 +81,14 @@ class Categorizer:
     def begin(self, row: Row, given: CategoryInput | None) -> Pending | None:
         """Note in a row without a label of its own what is needed to give it one; `settle` follows.
 
-        Call `Pending.submit` once the row is accepted.
+        Call `Pending.submit` once the row is accepted. Raises InvalidEventError for what is no CategoryInput.
         """
         if row[_CATEGORY]:
             return None
         if given is None:
             pending = Pending(NO_NAMES, None, None)
+        elif not isinstance(given, CategoryInput):
+            raise InvalidEventError(Reason.INVALID_VALUE, "category_input: give a CategoryInput")
         else:
             with_text = self.classifier is not None and given.has_text
             pending = Pending(given.names(), self.classifier if with_text else None, given if with_text else None)

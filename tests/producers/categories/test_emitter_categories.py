@@ -100,6 +100,12 @@ def test_the_gateways_own_label_wins_then_the_first_rule_then_the_classifier_the
     assert (stats.classifier.sampled, stats.classifier.labelled, stats.classifier.below_confidence) == (2, 1, 1)
 
 
+def test_what_is_no_category_input_is_refused_with_words(kafka: MockKafka) -> None:
+    with Emitter(kafka.bootstrap_servers, categories=Categorizer()) as emitter:
+        refused = emitter.emit(**FIELDS, category_input={"text": "secret"})
+        assert not refused and "give a CategoryInput" in refused.detail and "secret" not in refused.detail
+
+
 def test_a_request_hands_over_what_the_categories_look_at_with_one_call(kafka: MockKafka) -> None:
     categories = Categorizer(rules=RuleSet(), classifier=SampledClassifier(Parrot(), rate=1))
     with (
