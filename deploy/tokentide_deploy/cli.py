@@ -10,12 +10,14 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from tokentide_deploy.errors import EXIT_SETTINGS, DeployError
+from tokentide_deploy.secret_files import DIRECTORY_VARIABLE, apply_secrets
 from tokentide_schemas.settings_error import SettingsError
 
 # Name and one-line help; `commands/<name>.py` (dashes become underscores) has either a function `command` with typer's
 # annotations, or, for a group of commands, a `typer.Typer` named `app`.
 COMMANDS = {
     "up": "Run the whole platform in this terminal: Kafka, store, stream worker, sinks.",
+    "run": "Run one part of the platform in the foreground, as containers do.",
     "top": "Watch models and categories by tokens, live.",
     "board": "Serve the dashboards to a browser, read-only.",
     "collect": "Take usage events over HTTP: JSON, CloudEvents, Arrow, OTLP traces, OpenRouter Broadcast.",
@@ -33,6 +35,8 @@ COMMANDS = {
     "dlq": "Dead letters: list, show, replay after a fix, discard.",
     "config": "Show and check every process's settings and where each came from.",
     "migrate": "Bring topics, tables and the configured cubes to this version.",
+    "deploy": "Secrets of a new installation.",
+    "health": "Ask a process whether it is ready, as container health checks do.",
     "retention": "How long rows are kept, and what that comes to.",
     "forget": "Remove one user's rows from the raw tables.",
 }
@@ -108,6 +112,8 @@ def _use_settings_file() -> None:
 def main() -> None:
     """The entry point: errors that a person can act on are printed without a traceback."""
     try:
+        if os.environ.get(DIRECTORY_VARIABLE):
+            apply_secrets()
         _use_settings_file()
         app()
     except (DeployError, SettingsError) as error:
