@@ -1,4 +1,4 @@
-"""What several tests of the installation ask: the checkout, the variables that settings read, whether a command parses."""
+"""What several tests of the installation ask: the checkout, the variables of settings, whether a command parses."""
 
 from __future__ import annotations
 

@@ -31,7 +31,10 @@ CASES: dict[str, dict[str, Any]] = {
             "catalogue": {"mine.yaml": "models: []\n# two\n"},
         },
         "collector": {"ingress": {"enabled": True, "host": "events.example", "tlsSecret": "tls"}},
-        "board": {"ingress": {"enabled": True, "host": "board.example", "tlsSecret": "tls"}, "allowedHosts": ["b.example"]},
+        "board": {
+            "ingress": {"enabled": True, "host": "board.example", "tlsSecret": "tls"},
+            "allowedHosts": ["b.example"],
+        },
         "networkPolicy": {"egress": [{"to": [{"podSelector": {}}]}], "metricsFrom": [{"namespaceSelector": {}}]},
         "podMonitor": {"enabled": True},
         "image": {"digest": "sha256:" + "0" * 64},
@@ -39,6 +42,8 @@ CASES: dict[str, dict[str, Any]] = {
         "tolerations": [{"key": "a", "operator": "Exists"}],
         "nodeSelector": {"disk": "fast"},
         "priorityClassName": "high",
+        "extraVolumes": [{"name": "certificates", "secret": {"secretName": "ca"}}],
+        "extraVolumeMounts": [{"name": "certificates", "mountPath": "/certificates", "readOnly": True}],
     },
 }
 OF_OTHERS = {"keda.sh/v1alpha1", "monitoring.coreos.com/v1"}
@@ -143,7 +148,10 @@ def test_workers_and_sinks_follow_the_lag_of_their_own_group_and_topic() -> None
     from tokentide_sinks.kafka import GROUP_EVENTS, GROUP_ROLLUPS
 
     scaled = of_kind(rendered(CASES["keda"]), "ScaledObject")
-    sources = {n: (d["spec"]["triggers"][0]["metadata"]["consumerGroup"], d["spec"]["triggers"][0]["metadata"]["topic"]) for n, d in scaled.items()}
+    sources = {
+        n: (d["spec"]["triggers"][0]["metadata"]["consumerGroup"], d["spec"]["triggers"][0]["metadata"]["topic"])
+        for n, d in scaled.items()
+    }
     assert sources == {
         "worker": (topics.STREAM_APP_ID, topics.USAGE),
         "events-sink": (GROUP_EVENTS, topics.USAGE),
@@ -157,7 +165,11 @@ def test_workers_and_sinks_follow_the_lag_of_their_own_group_and_topic() -> None
 def test_files_of_the_user_arrive_as_they_were_written() -> None:
     case = CASES["everything"]["files"]
     (config,) = of_kind(rendered(CASES["everything"]), "ConfigMap").values()
-    assert config["data"] == {"alerts.yaml": case["alerts"], "cubes.toml": case["cubes"], "catalogue.mine.yaml": case["catalogue"]["mine.yaml"]}
+    assert config["data"] == {
+        "alerts.yaml": case["alerts"],
+        "cubes.toml": case["cubes"],
+        "catalogue.mine.yaml": case["catalogue"]["mine.yaml"],
+    }
 
 
 def test_only_collector_and_board_are_reached_by_clients() -> None:

