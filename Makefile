@@ -16,6 +16,7 @@ SEED ?=
 BENCH ?=
 
 .PHONY: demo test check lint generated unit long chaos bench lock clean help
+.PHONY: docs demo test check lint generated unit long chaos lock clean help
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,6 +61,9 @@ chaos: $(STAMP) ## faults under load for an hour, then killed and scaled workers
 
 bench: $(STAMP) ## measure emitter, end to end, growth and peers on this machine, 25 minutes; BENCH=quick for five
 	$(BIN)/python -m tests.benchmarks.suite $(if $(filter quick,$(BENCH)),--quick)
+docs: $(STAMP) ## build the documentation into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 lock: $(STAMP) ## pin the newest versions that work together
 	printf 'uv\n' | $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11 - -o requirements-bootstrap.lock
