@@ -23,7 +23,7 @@ def parse_command(arguments: list[str]) -> None:
         assert found is not None
         command, context = found, click.Context(found, info_name=name, parent=context)
     command.parse_args(context, rest)
-    if arguments[0] == "run":
+    if arguments[0] == "run" and not arguments[1].startswith("-"):
         from tokentide_deploy.parts import PARTS
 
         assert arguments[1] in PARTS, f"there is no part {arguments[1]}"
