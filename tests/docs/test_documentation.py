@@ -33,6 +33,7 @@ OF_OTHERS = {
     "openssl",
     "printf",
     "gzip",
+    "kcat",
     "opentelemetry-instrument",
 }
 
