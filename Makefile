@@ -15,8 +15,7 @@ SEED ?=
 # quick for a short make bench.
 BENCH ?=
 
-.PHONY: demo test check lint generated unit long chaos bench lock clean help
-.PHONY: docs demo test check lint generated unit long chaos lock clean help
+.PHONY: docs demo test check lint generated unit long chaos bench lock clean help
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

@@ -11,19 +11,9 @@ def command(
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder of the running stack.", show_default="the user's data folder")
     ] = None,
-    kafka: Annotated[
-        str | None,
-        typer.Option(
-            envvar="TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS", help="host:port of Kafka, instead of a running stack's."
-        ),
-    ] = None,
+    kafka: Annotated[str | None, typer.Option(help="host:port of Kafka, instead of a running stack's.")] = None,
     clickhouse: Annotated[
-        str | None,
-        typer.Option(
-            envvar="TOKENTIDE_CLICKHOUSE_URL",
-            show_envvar=True,
-            help="http://user:password@host:port/database instead of a running stack's store.",
-        ),
+        str | None, typer.Option(help="http://user:password@host:port/database instead of a running stack's store.")
     ] = None,
     cubes_file: Annotated[
         Path | None, typer.Option(envvar="TOKENTIDE_CUBES_FILE", help="TOML file with cubes of your own.")
