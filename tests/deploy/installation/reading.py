@@ -38,6 +38,6 @@ def known_variables() -> frozenset[str]:
 
 
 def _settings_variables() -> frozenset[str]:
-    from tokentide_deploy.config import all_variables
+    from tokentide_deploy.config.variables import all_variables
 
     return frozenset(all_variables())
