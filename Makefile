@@ -61,7 +61,7 @@ chaos: $(STAMP) ## faults under load for an hour, then killed and scaled workers
 bench: $(STAMP) ## measure emitter, end to end, growth and peers on this machine, 25 minutes; BENCH=quick for five
 	$(BIN)/python -m tests.benchmarks.suite $(if $(filter quick,$(BENCH)),--quick)
 docs: $(STAMP) ## build the documentation into build/site
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "build/site/index.html"
 
 lock: $(STAMP) ## pin the newest versions that work together

@@ -128,7 +128,7 @@ def test_every_command_of_ours_is_documented() -> None:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     run = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", folder],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -144,6 +144,13 @@ def test_the_site_builds_strictly_and_has_every_page(site: Path) -> None:
         name = page.relative_to(ROOT / "docs").as_posix()
         name = re.sub(r"README\.md$", "index.md", name)
         assert name in built, f"{page} is not in the site"
+
+
+def test_every_decision_and_runbook_is_in_its_list() -> None:
+    for folder in ("decisions", "runbooks"):
+        text = (ROOT / "docs" / folder / "README.md").read_text()
+        for page in sorted((ROOT / "docs" / folder).glob("*.md")):
+            assert page.name == "README.md" or f"({page.name}" in text, f"{folder}/README.md does not list {page.name}"
 
 
 def test_the_site_asks_nobody_else_for_anything(site: Path) -> None:
