@@ -114,6 +114,6 @@ def load_head() -> Head:
 
 
 def load_builtin_classifier() -> BuiltinClassifier:
-    """The classifier, ready; takes seconds and about 130 MB. Raises ClassifierUnavailableError."""
+    """The classifier, ready; takes seconds and 130 MB. Raises ClassifierUnavailableError."""
     head = load_head()
     return BuiltinClassifier(load_encoder(), head)
