@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokentide_schemas.alerting.rules import ErrorRateRule, NewModelRule, ShareShiftRule, VolumeShiftRule
@@ -267,6 +267,7 @@ def run(steps: Steps) -> World:
     return world
 
 
+@settings(deadline=None)
 @given(STEPS)
 def test_each_alert_has_each_state_at_most_once_and_in_order(steps: Steps) -> None:
     states: dict[Any, list[AlertState]] = {}
