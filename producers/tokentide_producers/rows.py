@@ -15,6 +15,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from tokentide_producers.batcher import Row
+from tokentide_producers.quick_rows import COUNT, FLAG, HASH, LABEL, RATIO, SHAPES, TEXT, QuickRow, quick_row
 from tokentide_schemas import columns as c
 from tokentide_schemas.arrow import NAMES
 from tokentide_schemas.columns import TextEnum
@@ -33,7 +34,7 @@ KNOWN_LABELS: Final = 20_000
 
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MS: Final = dt.timedelta(milliseconds=1)
-_COUNT, _LABEL, _FLAG, _HASH, _TEXT, _RATIO, _OTHER = range(7)
+_COUNT, _LABEL, _FLAG, _HASH, _TEXT, _RATIO, _OTHER = COUNT, LABEL, FLAG, HASH, TEXT, RATIO, 6
 _OCCURRED_AT: Final = PLACE["occurred_at"]
 # `occurred_at` is the time of the call when it is left out, because the call follows the response.
 _MUST_BE_GIVEN: Final = REQUIRED - {"occurred_at"}
@@ -76,9 +77,36 @@ class RowBuilder:
         for name, value in self._defaults.items():
             self._template[PLACE[name]] = str(value)
         self._specs = {name: _spec(name) for name in NAMES}
+        self._quick: dict[tuple[str, ...], QuickRow | None] = {}
 
     def from_fields(self, fields: Mapping[str, Any], now_ms: int) -> tuple[Row, int]:
         """The row of one event and its estimated bytes. Raises InvalidEventError."""
+        shape = tuple(fields)
+        if shape not in self._quick and len(self._quick) < SHAPES:
+            self._quick[shape] = self._quick_row(shape)
+        quick = self._quick.get(shape)
+        try:
+            made = quick(fields, now_ms) if quick is not None else None
+        except TypeError:
+            # A value that cannot be looked up.
+            made = None
+        return self._carefully(fields, now_ms) if made is None else made
+
+    def _quick_row(self, shape: tuple[str, ...]) -> QuickRow | None:
+        if not set(shape) >= _MUST_BE_GIVEN:
+            return None
+        return quick_row(
+            shape,
+            self._specs,
+            optional=_OPTIONAL,
+            template=self._template,
+            occurred_at=_OCCURRED_AT,
+            row_bytes=ROW_BYTES,
+            hash_bytes=c.HASH_BYTES,
+            max_chars=MAX_LABEL_CHARS,
+        )
+
+    def _carefully(self, fields: Mapping[str, Any], now_ms: int) -> tuple[Row, int]:
         row = self._template.copy()
         size = ROW_BYTES
         specs = self._specs

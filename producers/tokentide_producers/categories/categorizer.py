@@ -30,6 +30,7 @@ _REQUEST_ID: Final = PLACE["request_id"]
 _REQUEST_MODEL: Final = PLACE["request_model"]
 _MODEL: Final = PLACE["model"]
 _NONE: Final = CategorySource.NONE.value
+_GATEWAY: Final = CategorySource.GATEWAY.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,7 @@ class Categorizer:
 def own_label(row: Row) -> None:
     """A label without a source that came with the event is the gateway's."""
     if row[_CATEGORY] and row[_SOURCE] == _NONE:
-        row[_SOURCE] = CategorySource.GATEWAY.value
+        row[_SOURCE] = _GATEWAY
 
 
 __all__ = ["Beside", "Categorizer", "CategoryStats", "Pending", "own_label"]
