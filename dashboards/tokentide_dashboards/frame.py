@@ -12,6 +12,7 @@ from tokentide_dashboards import alerts_sql, period_sql
 from tokentide_dashboards.clickhouse_query import ClickHouseQuery, datasource
 from tokentide_dashboards.panels import choice_variable, datasource_variable, one_of_variable
 from tokentide_dashboards.partial_sums import part
+from tokentide_dashboards.reader_days import DEFAULT_PERIOD, PERIODS, RANGE_START
 
 TAG: Final = "tokentide"
 LAUNCHES_OF_LEADING: Final = 40
@@ -22,7 +23,8 @@ TOKENS_MEANING: Final = (
     "attempts without reported usage add none."
 )
 PERIOD_MEANING: Final = (
-    "Periods are UTC, weeks begin on Monday; the first is counted whole, the last as far as it has come."
+    "Days, weeks (from Monday) and months begin at midnight in the dashboard's time zone, hours are UTC's; the first "
+    "period is counted whole, the last as far as it has come."
 )
 RAW_MEANING: Final = "Reads raw events, which are kept for a limited time: no rollup has this."
 COST_MEANING: Final = (
@@ -64,10 +66,10 @@ def choice(name: str) -> dashboard.QueryVariable:
     return choice_variable(name, label, description, period_sql.options(_STEMS[name], name))
 
 
-def period_variable(chosen: str = period_sql.DEFAULT_PERIOD) -> dashboard.CustomVariable:
+def period_variable(chosen: str = DEFAULT_PERIOD) -> dashboard.CustomVariable:
     """The width of one point."""
     return one_of_variable(
-        "period", "Period", "One point or bar covers this; UTC, weeks begin on Monday.", period_sql.PERIODS, chosen
+        "period", "Period", "One point or bar covers this, in the dashboard's time zone.", PERIODS, chosen
     )
 
 
@@ -99,7 +101,7 @@ def launches_sql(leading: int = LAUNCHES_OF_LEADING) -> str:
     concat(author_name, if(open_weights, ', open weights', ', proprietary')) AS text,
     ['launch'] AS tags
 FROM catalogue_models
-WHERE release_date >= toDate({period_sql.RANGE_START}) AND release_date <= toDate($__toTime)
+WHERE release_date >= toDate({RANGE_START}) AND release_date <= toDate($__toTime)
     AND id IN
     (
         SELECT dictGetOrDefault('models', 'canonical_model', tuple(lower(used)), toString(used))
@@ -107,7 +109,7 @@ WHERE release_date >= toDate({period_sql.RANGE_START}) AND release_date <= toDat
         (
             SELECT p.model AS used, sum(p.requests) AS attempts
             FROM {part("rollup", "1d").partials_table} AS p
-            WHERE p.window_start >= {period_sql.RANGE_START} AND p.window_start <= $__toTime
+            WHERE p.window_start >= {RANGE_START} AND p.window_start <= $__toTime
             GROUP BY used
             ORDER BY attempts DESC, used
             LIMIT {leading}

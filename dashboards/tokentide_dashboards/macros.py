@@ -25,11 +25,13 @@ class MacroError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TimeRange:
-    """What the dashboard looks at: both ends in milliseconds since 1970, and the width of one drawn point."""
+    """What the dashboard looks at: both ends in milliseconds since 1970, the width of one drawn point, and the reader's
+    time zone, an IANA name or `utc`."""
 
     from_ms: int
     to_ms: int
     interval_ms: int = 60_000
+    timezone: str = "utc"
 
     def __post_init__(self) -> None:
         if self.from_ms > self.to_ms:
@@ -56,13 +58,16 @@ def expand(
     """
     values = variables or {}
     guarded = expand_conditional_all(sql, values)
-    return expand_macros(interpolate(guarded, values, options or {}), time_range)
+    zoned = _TIMEZONE.sub(lambda _: time_range.timezone, guarded)
+    return expand_macros(interpolate(zoned, values, options or {}), time_range)
 
 
 # --- the browser's part: variables
 
 
 _VARIABLE: Final = re.compile(r"\$\{(?P<braced>\w+)(?::(?P<format>\w+))?\}|\$(?P<bare>\w+)")
+_TIMEZONE: Final = re.compile(r"\$\{__timezone\}|\$__timezone\b")
+"""Grafana's global variable, which the browser puts in: `utc` or the zone's name."""
 _CONDITIONAL_ALL: Final = "$__conditionalAll"
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from tokentide_schemas.catalogue_tables import ATTRIBUTES, model_columns
 from tokentide_schemas.cubes import CUBES, Cube
 from tokentide_schemas.event import TOKEN_BUCKETS
-from tokentide_schemas.rollup_sums import sums_by
+from tokentide_schemas.rollup_sums import Piece, sums_by, sums_of_pieces
 
 TOTAL: Final = "total_tokens"
 _CUBE_OF_STEM: Final = {"rollup": "model", "rollup_models": "model"}
@@ -39,6 +40,16 @@ def words(sql: str) -> set[str]:
     return set(re.findall(r"\w+", _VARIABLE.sub(" ", _TEXT.sub("''", sql))))
 
 
+@dataclass(frozen=True, slots=True)
+class TimePiece:
+    """Windows of one tier. tier: 1m, 1h or 1d; window: SQL of the longer window over `p.window_start`; where: condition
+    on `p.window_start`."""
+
+    tier: str
+    window: str
+    where: str
+
+
 def presummed(
     stem: str, tier: str, *, window: str, window_name: str, where_window: str, uses: Sequence[str], where: Sequence[str]
 ) -> str:
@@ -48,7 +59,17 @@ def presummed(
     on `p.window_start`. uses: the SQL that reads the rows, from which follows what they must have. where: conditions on
     dimensions, attributes and sums.
     """
-    cube = part(stem, tier)
+    return presummed_pieces(
+        stem, [TimePiece(tier, window, where_window)], window_name=window_name, uses=uses, where=where
+    )
+
+
+def presummed_pieces(
+    stem: str, pieces: Sequence[TimePiece], *, window_name: str, uses: Sequence[str], where: Sequence[str]
+) -> str:
+    """As `presummed`, from several tiers of a cube, which must not overlap in time."""
+    cubes = [part(stem, piece.tier) for piece in pieces]
+    cube = cubes[0]
     known = {*ATTRIBUTES, TOTAL, *cube.measures}
     before = [condition for condition in where if not words(condition) & known]
     after = [condition for condition in where if words(condition) & known]
@@ -61,15 +82,27 @@ def presummed(
         used.update(buckets)
     dimensions = [name for name in cube.dimensions if name in used]
     measures = [name for name in cube.measures if name in used]
-    keys = [(window, window_name), *((f"p.{name}", name) for name in dimensions)]
-    counted = f"p.window_start >= (SELECT max(counted_from) FROM stream_coverage WHERE cube = '{cube.name}')"
-    rows = sums_by(cube, keys, measures, " AND ".join((where_window, *before, counted)))
+    rows = sums_of_pieces(
+        [
+            Piece(
+                one,
+                ((piece.window, window_name), *((f"p.{name}", name) for name in dimensions)),
+                " AND ".join((piece.where, *before, _counted(one))),
+            )
+            for one, piece in zip(cubes, pieces, strict=True)
+        ],
+        measures,
+    )
     further = [f"{' + '.join(buckets)} AS {TOTAL}"] if TOTAL in used else []
     further += [_ATTRIBUTES] if with_attributes else []
     if further:
         rows = f"SELECT *, {', '.join(further)}\n    FROM\n    (\n        {rows}\n    )"
     # Outside of where the attributes get their names: a comparison beside a dictionary look-up of several keys fails.
     return f"SELECT *\n    FROM\n    (\n    {rows}\n    )\n    WHERE {' AND '.join(after)}" if after else rows
+
+
+def _counted(cube: Cube) -> str:
+    return f"p.window_start >= (SELECT max(counted_from) FROM stream_coverage WHERE cube = '{cube.name}')"
 
 
 def names(stem: str, tier: str, dimension: str, label: str, where_window: str) -> str:

@@ -1,8 +1,8 @@
 """SQL fragments over the rollups in calendar periods: what the dashboards of weeks and months share.
 
-The reader picks the period (hour, day, week, month; UTC, weeks begin on Monday). Hours are read from the hourly tier,
-everything else from the daily one. The range begins with the start of the period in which its own start lies, so that
-the first period is whole; the last one is counted as far as it has come.
+The reader picks the period: hours of UTC; days, weeks from Monday and months of the reader's time zone (`reader_days`).
+The range begins with the start of the period in which its own start lies, so that the first period is whole; the last
+one is counted as far as it has come.
 """
 
 from __future__ import annotations
@@ -11,20 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from tokentide_dashboards.partial_sums import names, presummed
+from tokentide_dashboards.partial_sums import names, presummed_pieces
+from tokentide_dashboards.reader_days import pieces
 from tokentide_schemas.catalogue_tables import COUNTRIES_DICTIONARY, MODELS_DICTIONARY
 
-PERIODS: Final = ("hour", "day", "week", "month")
-DEFAULT_PERIOD: Final = "week"
 LEADING_SERIES: Final = 10
 OTHER: Final = "(other)"
 
-_CHOSEN: Final = "${period:singlequote}"
 PERIOD: Final = "period_start"
-_PERIOD: Final = f"toDateTime(dateTrunc({_CHOSEN}, p.window_start), 'UTC')"
-RANGE_START: Final = f"toDateTime(dateTrunc({_CHOSEN}, $__fromTime, 'UTC'), 'UTC')"
-_IN_RANGE: Final = f"p.window_start >= {RANGE_START} AND p.window_start <= $__toTime"
-_TIERS: Final = {"1d": f"{_CHOSEN} != 'hour'", "1h": f"{_CHOSEN} = 'hour'"}
 
 CONTINENT: Final = f"dictGet('{COUNTRIES_DICTIONARY}', 'continent', tuple(toString(country)))"
 LABELS: Final[dict[str, str]] = {
@@ -87,20 +81,14 @@ class Rollup:
         return replace(self, where=(*self.where, condition))
 
     def grouped(self, keys: Mapping[str, str], sums: Mapping[str, str]) -> str:
-        """A query: `keys` and `sums` are name -> SQL. One of the two tiers gives the rows, the other gives none."""
+        """A query: `keys` and `sums` are name -> SQL."""
         columns = ", ".join(f"{sql} AS {name}" for name, sql in {**keys, **sums}.items())
-        return "\nUNION ALL\n".join(
-            f"SELECT {columns}\nFROM\n(\n    {self._presummed(tier, chosen, [*keys.values(), *sums.values()])}\n)\n"
-            f"GROUP BY {', '.join(keys)}"
-            for tier, chosen in _TIERS.items()
+        # By the model's own name: the attribute would make every model a group, also when all are selected.
+        where = [*(_condition(name, _BEFORE_GROUPS.get(name, LABELS[name])) for name in self.variables), *self.where]
+        rows = presummed_pieces(
+            self.stem, pieces(self.stem), window_name=PERIOD, uses=[*keys.values(), *sums.values()], where=where
         )
-
-    def _presummed(self, tier: str, chosen: str, uses: Sequence[str]) -> str:
-        return presummed(
-            self.stem, tier, window=_PERIOD, window_name=PERIOD, where_window=f"{chosen} AND {_IN_RANGE}", uses=uses,
-            # By the model's own name: the attribute would make every model a group, also when all are selected.
-            where=[*(_condition(name, _BEFORE_GROUPS.get(name, LABELS[name])) for name in self.variables), *self.where],
-        )  # fmt: skip
+        return f"SELECT {columns}\nFROM\n(\n    {rows}\n)\nGROUP BY {', '.join(keys)}"
 
 
 def mix(rollup: Rollup, label: str, key: str, amount: str, *, share: bool, leading: int = LEADING_SERIES) -> str:

@@ -10,6 +10,7 @@ the partials.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from tokentide_schemas.cubes import HOUR_S, Cube
@@ -126,34 +127,66 @@ def resting_weeks(cube: Cube) -> str:
     )"""
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Rows of one cube or tier. keys: (SQL over `p`, name); where: over `p`'s window_start and dimensions."""
+
+    cube: Cube
+    keys: tuple[tuple[str, str], ...]
+    where: str
+
+
 def sums_by(cube: Cube, keys: Sequence[tuple[str, str]], measures: Sequence[str], where: str) -> str:
     """Rows of `keys` (SQL over `p`, name) with the sums of `measures`: from the kept sums of the weeks that have them,
     and from the partials of all others.
 
     where: over `p`'s window_start and dimensions. Exact at any time; one row for each combination of the keys.
     """
+    return sums_of_pieces([Piece(cube, tuple(keys), where)], measures)
+
+
+def sums_of_pieces(pieces: Sequence[Piece], measures: Sequence[str]) -> str:
+    """As `sums_by`, over pieces of several tiers, which must not overlap in time. All have keys of the same names."""
+    weeks = [f"{resting_weeks(piece.cube)} AS {_weeks(piece.cube)}" for piece in pieces if has_sums(piece.cube)]
+    selects = [select for piece in pieces for select in _selects(piece, measures)]
+    if len(selects) == 1:
+        return selects[0]
+    names = ", ".join(name for _, name in pieces[0].keys)
+    columns = ", ".join([names, *(f"sum(added.{name}) AS {name}" for name in measures)])
+    union = "\n        UNION ALL\n        ".join(selects)
+    return f"""WITH {", ".join(weeks)}
+    SELECT {columns}
+    FROM
+    (
+        {union}
+    ) AS added
+    GROUP BY {names}"""
+
+
+def _weeks(cube: Cube) -> str:
+    return f"{cube.name}_weeks"
+
+
+def _selects(piece: Piece, measures: Sequence[str]) -> list[str]:
+    cube = piece.cube
     columns = ", ".join(
-        [*(f"{sql} AS {name}" for sql, name in keys), *(f"sum(p.{name}) AS {name}" for name in measures)]
+        [*(f"{sql} AS {name}" for sql, name in piece.keys), *(f"sum(p.{name}) AS {name}" for name in measures)]
     )
-    names = ", ".join(name for _, name in keys)
+    names = ", ".join(name for _, name in piece.keys)
     # A key is the same in every version of a row.
     final = " FINAL" if measures else ""
     if not has_sums(cube):
-        return f"SELECT {columns}\n    FROM {cube.partials_table} AS p{final}\n    WHERE {where}\n    GROUP BY {names}"
-    weeks = f"{cube.name}_weeks"
-    columns_again = ", ".join([names, *(f"sum(added.{name}) AS {name}" for name in measures)])
-    return f"""WITH {resting_weeks(cube)} AS {weeks}
-    SELECT {columns_again}
-    FROM
-    (
-        SELECT {columns}
+        return [
+            f"SELECT {columns}\n        FROM {cube.partials_table} AS p{final}\n        WHERE {piece.where}\n"
+            f"        GROUP BY {names}"
+        ]
+    return [
+        f"""SELECT {columns}
         FROM {sums_table_name(cube)} AS p
-        WHERE (toMonday(p.window_start), p.generation) IN (SELECT arrayJoin({weeks})) AND {where}
-        GROUP BY {names}
-        UNION ALL
-        SELECT {columns}
+        WHERE (toMonday(p.window_start), p.generation) IN (SELECT arrayJoin({_weeks(cube)})) AND {piece.where}
+        GROUP BY {names}""",
+        f"""SELECT {columns}
         FROM {cube.partials_table} AS p{final}
-        WHERE toMonday(p.window_start) NOT IN (SELECT arrayJoin({weeks}).1) AND {where}
-        GROUP BY {names}
-    ) AS added
-    GROUP BY {names}"""
+        WHERE toMonday(p.window_start) NOT IN (SELECT arrayJoin({_weeks(cube)}).1) AND {piece.where}
+        GROUP BY {names}""",
+    ]

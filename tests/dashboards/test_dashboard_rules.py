@@ -228,9 +228,9 @@ def test_one_can_go_from_every_dashboard_to_every_other(dashboard: dict[str, Any
 def test_sql_uses_known_macros_and_escaped_variables_only(dashboard: dict[str, Any]) -> None:
     names = {variable["name"] for variable in dashboard["templating"]["list"]}
     for sql in queries(dashboard):
-        assert set(re.findall(r"\$__(\w+)", sql)) <= {*MACROS, "conditionalAll"}
+        assert set(re.findall(r"\$\{?__(\w+)", sql)) <= {*MACROS, "conditionalAll", "timezone"}
         assert set(re.findall(r"\$\{(\w+):singlequote\}", sql)) <= names
-        guarded = re.sub(r"\), \$(\w+)\)", "", sql)
+        guarded = re.sub(r"\), \$(\w+)\)|\$\{__timezone\}", "", sql)
         assert re.findall(r"\$(?!__)(?!\{\w+:singlequote\})", guarded) == [], "use ${v:singlequote}"
 
 

@@ -83,7 +83,7 @@ def ready_sql(
     to be one of its options. Raises RequestError.
     """
     values = variable_values(view, variables)
-    time_range = TimeRange(view.from_ms, view.to_ms, interval_ms)
+    time_range = TimeRange(view.from_ms, view.to_ms, interval_ms, view.timezone)
     try:
         guarded = expand_conditional_all(sql, values)
         options: dict[str, Sequence[str]] = {}
@@ -130,8 +130,8 @@ def in_time_zone(sql: str, timezone: str, interval_ms: int) -> str:
 
 
 def has_utc_days(sql: str) -> bool:
-    """True when the SQL itself speaks of days, weeks or months: those are UTC's, whatever the reader's zone is."""
-    return bool(_UTC_DAYS.search(sql))
+    """True when the SQL itself speaks of days, weeks or months without the dashboard's time zone: they are UTC's."""
+    return "__timezone" not in sql and bool(_UTC_DAYS.search(sql))
 
 
 def _closing_bracket(sql: str, opening: int) -> int:
