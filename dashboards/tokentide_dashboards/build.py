@@ -23,7 +23,7 @@ from tokentide_dashboards.categories import categories_dashboard
 from tokentide_dashboards.clickhouse_query import DATASOURCE_TYPE, PLUGIN_VERSION
 from tokentide_dashboards.cost import cost_dashboard
 from tokentide_dashboards.geography import geography_dashboard
-from tokentide_dashboards.grafana_alerts import provisioning
+from tokentide_dashboards.grafana_alerts import api_group, provisioning
 from tokentide_dashboards.model import model_dashboard
 from tokentide_dashboards.models import models_dashboard
 from tokentide_dashboards.now import now_dashboard
@@ -140,13 +140,21 @@ def dashboards_yaml() -> str:
     return _DASHBOARDS_HEADER + _yaml({"apiVersion": 1, "providers": [provider]})
 
 
-def alerting_yaml() -> str:
-    """The provisioned alert rules."""
-
+def _alert_rules() -> dict[str, Any]:
     def built(name: str) -> Callable[[], dict[str, Any]]:
         return lambda: dashboard_model(DASHBOARDS[name]())
 
-    return _ALERTING_HEADER + _yaml(provisioning({name: built(name) for name in DASHBOARDS}, FOLDER, DATASOURCE_UID))
+    return provisioning({name: built(name) for name in DASHBOARDS}, FOLDER, DATASOURCE_UID)
+
+
+def alerting_yaml() -> str:
+    """The provisioned alert rules."""
+    return _ALERTING_HEADER + _yaml(_alert_rules())
+
+
+def alert_group(folder_uid: str) -> dict[str, Any]:
+    """The alert rules as Grafana's HTTP API takes them."""
+    return api_group(_alert_rules(), folder_uid)
 
 
 def files() -> dict[str, str]:

@@ -20,10 +20,24 @@ _RANGE_S: Final = 600
 _RECENT_S: Final = 300
 """Traffic is judged over this time; the newest minute is still being filled."""
 
-FIRING_SQL: Final = """SELECT severity, toFloat64(count()) AS value
+FIRING_SQL: Final = f"""SELECT
+    severity,
+    kind,
+    if(
+        startsWith(any(runbook_url), 'http'),
+        any(runbook_url),
+        concat(
+            '{RUNBOOKS}/',
+            transform(
+                kind, ['usage_missing_rate', 'late_rate'], ['usage-missing', 'late-data'], replaceAll(kind, '_', '-')
+            ),
+            '.md'
+        )
+    ) AS runbook,
+    toFloat64(count()) AS value
 FROM alerts
 WHERE state = 'firing' AND NOT is_silenced
-GROUP BY severity"""
+GROUP BY severity, kind"""
 
 NO_EVENTS_SQL: Final = f"""SELECT toFloat64(sum(requests)) AS value
 FROM rollup_1m
@@ -68,7 +82,7 @@ GROUP BY receiver"""
 @dataclass(frozen=True, slots=True)
 class AlertRule:
     """One rule. panel: (dashboard's file name, panel's title) that shows what it is about. A row's text columns become
-    labels, its number is compared with `limit`."""
+    labels, its number is compared with `limit`. runbook: a page's name, or a template of a whole address."""
 
     uid: str
     title: str
@@ -87,8 +101,8 @@ class AlertRule:
 RULES: Final = (
     AlertRule(
         "tokentide-alert-firing", "An alert of tokentide goes on", FIRING_SQL, "gt", 0, "0s",
-        ("alerts", "Firing now"), "alert-firing.md",
-        "{{ $labels.severity }}: alerts of tokentide go on: {{ $values.A.Value }}",
+        ("alerts", "Firing now"), "{{ $labels.runbook }}",
+        "{{ $labels.kind }} ({{ $labels.severity }}): alerts of tokentide go on: {{ $values.A.Value }}",
         "tokentide has found a shift in the traffic; the dashboard Alerts says which and who moved.",
         "{{ $labels.severity }}",
     ),
@@ -136,6 +150,30 @@ def provisioning(dashboards: Mapping[str, Callable[[], Mapping[str, Any]]], fold
     return {"apiVersion": 1, "groups": [group]}
 
 
+def api_group(provisioned: Mapping[str, Any], folder_uid: str) -> dict[str, Any]:
+    """The file's group in the shape of the HTTP API's rule group. provisioned: of `provisioning`."""
+    (group,) = provisioned["groups"]
+    return {
+        "title": group["name"],
+        "folderUid": folder_uid,
+        "interval": 60,
+        "rules": [_api_rule(rule, folder_uid, group["name"]) for rule in group["rules"]],
+    }
+
+
+def _api_rule(rule: Mapping[str, Any], folder_uid: str, group: str) -> dict[str, Any]:
+    kept = {key: rule[key] for key in ("uid", "title", "condition", "data", "for", "noDataState", "execErrState")}
+    panel = {"__dashboardUid__": rule["dashboardUid"], "__panelId__": str(rule["panelId"])}
+    return {
+        **kept,
+        "orgID": 1,
+        "folderUID": folder_uid,
+        "ruleGroup": group,
+        "labels": {name: _unescaped(text) for name, text in rule["labels"].items()},
+        "annotations": {**{name: _unescaped(text) for name, text in rule["annotations"].items()}, **panel},
+    }
+
+
 def _rule(rule: AlertRule, dashboard: Mapping[str, Any], source: str) -> dict[str, Any]:
     (panel_id,) = [panel["id"] for panel in dashboard["panels"] if panel["title"] == rule.panel[1]]
     return {
@@ -179,7 +217,7 @@ def _rule(rule: AlertRule, dashboard: Mapping[str, Any], source: str) -> dict[st
         "annotations": {
             "summary": _escaped(rule.summary),
             "description": rule.description,
-            "runbook_url": f"{RUNBOOKS}/{rule.runbook}",
+            "runbook_url": _escaped(rule.runbook if "{{" in rule.runbook else f"{RUNBOOKS}/{rule.runbook}"),
         },
         "dashboardUid": dashboard["uid"],
         "panelId": panel_id,
@@ -189,3 +227,7 @@ def _rule(rule: AlertRule, dashboard: Mapping[str, Any], source: str) -> dict[st
 def _escaped(template: str) -> str:
     """The loader reads `$x` as an environment variable and `$$` as a dollar."""
     return template.replace("$", "$$")
+
+
+def _unescaped(text: str) -> str:
+    return text.replace("$$", "$")

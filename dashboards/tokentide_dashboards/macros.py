@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from tokentide_dashboards.tiers_needed import without_needless_tiers
+
 ALL: Final = "$__all"
 """The value of a variable whose "All" is picked."""
 
@@ -58,6 +60,7 @@ def expand(
     """
     values = variables or {}
     guarded = expand_conditional_all(sql, values)
+    guarded = without_needless_tiers(guarded, time_range.timezone, values)
     zoned = _TIMEZONE.sub(lambda _: time_range.timezone, guarded)
     return expand_macros(interpolate(zoned, values, options or {}), time_range)
 

@@ -43,11 +43,13 @@ def words(sql: str) -> set[str]:
 @dataclass(frozen=True, slots=True)
 class TimePiece:
     """Windows of one tier. tier: 1m, 1h or 1d; window: SQL of the longer window over `p.window_start`; where: condition
-    on `p.window_start`."""
+    on `p.window_start`; guard: a constant condition, without which nothing of it is read; label: of `tiers_needed`."""
 
     tier: str
     window: str
     where: str
+    guard: str = ""
+    label: str = ""
 
 
 def presummed(
@@ -60,14 +62,22 @@ def presummed(
     dimensions, attributes and sums.
     """
     return presummed_pieces(
-        stem, [TimePiece(tier, window, where_window)], window_name=window_name, uses=uses, where=where
+        stem, [TimePiece(tier, window, where_window)], window_name=window_name, uses=[window_name, *uses], where=where
     )
 
 
 def presummed_pieces(
-    stem: str, pieces: Sequence[TimePiece], *, window_name: str, uses: Sequence[str], where: Sequence[str]
+    stem: str,
+    pieces: Sequence[TimePiece],
+    *,
+    window_name: str,
+    uses: Sequence[str],
+    where: Sequence[str],
+    scalars: Sequence[str] = (),
 ) -> str:
-    """As `presummed`, from several tiers of a cube, which must not overlap in time."""
+    """As `presummed`, from several tiers of a cube, which must not overlap in time. Without the window where nothing
+    needs it. scalars: text of a WITH clause with
+    what the pieces name."""
     cubes = [part(stem, piece.tier) for piece in pieces]
     cube = cubes[0]
     known = {*ATTRIBUTES, TOTAL, *cube.measures}
@@ -82,16 +92,23 @@ def presummed_pieces(
         used.update(buckets)
     dimensions = [name for name in cube.dimensions if name in used]
     measures = [name for name in cube.measures if name in used]
+
+    def window_key(piece: TimePiece) -> list[tuple[str, str]]:
+        return [(piece.window, window_name)] if window_name in used or not dimensions else []
+
     rows = sums_of_pieces(
         [
             Piece(
                 one,
-                ((piece.window, window_name), *((f"p.{name}", name) for name in dimensions)),
-                " AND ".join((piece.where, *before, _counted(one))),
+                (*window_key(piece), *((f"p.{name}", name) for name in dimensions)),
+                " AND ".join((piece.where, *before, _counted(one, piece.guard))),
+                piece.guard,
+                piece.label,
             )
             for one, piece in zip(cubes, pieces, strict=True)
         ],
         measures,
+        scalars,
     )
     further = [f"{' + '.join(buckets)} AS {TOTAL}"] if TOTAL in used else []
     further += [_ATTRIBUTES] if with_attributes else []
@@ -101,8 +118,9 @@ def presummed_pieces(
     return f"SELECT *\n    FROM\n    (\n    {rows}\n    )\n    WHERE {' AND '.join(after)}" if after else rows
 
 
-def _counted(cube: Cube) -> str:
-    return f"p.window_start >= (SELECT max(counted_from) FROM stream_coverage WHERE cube = '{cube.name}')"
+def _counted(cube: Cube, guard: str) -> str:
+    guarded = f"{guard} AND " if guard else ""
+    return f"p.window_start >= (SELECT max(counted_from) FROM stream_coverage WHERE {guarded}cube = '{cube.name}')"
 
 
 def names(stem: str, tier: str, dimension: str, label: str, where_window: str) -> str:

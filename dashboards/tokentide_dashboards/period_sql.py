@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from tokentide_dashboards.partial_sums import names, presummed_pieces
-from tokentide_dashboards.reader_days import pieces
+from tokentide_dashboards.reader_days import periods
 from tokentide_schemas.catalogue_tables import COUNTRIES_DICTIONARY, MODELS_DICTIONARY
 
 LEADING_SERIES: Final = 10
@@ -85,9 +85,11 @@ class Rollup:
         columns = ", ".join(f"{sql} AS {name}" for name, sql in {**keys, **sums}.items())
         # By the model's own name: the attribute would make every model a group, also when all are selected.
         where = [*(_condition(name, _BEFORE_GROUPS.get(name, LABELS[name])) for name in self.variables), *self.where]
+        read = periods(self.stem)
         rows = presummed_pieces(
-            self.stem, pieces(self.stem), window_name=PERIOD, uses=[*keys.values(), *sums.values()], where=where
-        )
+            self.stem, read.pieces, window_name=PERIOD, uses=[*keys.values(), *sums.values()], where=where,
+            scalars=read.scalars,
+        )  # fmt: skip
         return f"SELECT {columns}\nFROM\n(\n    {rows}\n)\nGROUP BY {', '.join(keys)}"
 
 

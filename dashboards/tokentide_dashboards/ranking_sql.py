@@ -1,7 +1,6 @@
-"""SQL of the rankings: a window of a day, a week or a month against the ones before it, in whole hours or days.
+"""SQL of the rankings: a window of a day, a week or a month against the ones before it.
 
-The window ends with the last full hour (day) or the last full UTC day (week: 7 days, month: 30 days) of the range. A
-day is read from the hourly tier, the others from the daily one.
+A day is the last 24 full hours; weeks (7 days) and months (30 days) end with the last full day of the reader's zone.
 """
 
 from __future__ import annotations
@@ -9,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from tokentide_dashboards.partial_sums import presummed
+from tokentide_dashboards.partial_sums import part, presummed_pieces
 from tokentide_dashboards.period_sql import LABELS
+from tokentide_dashboards.reader_days import ZONE, windows
 
 WINDOWS: Final = ("day", "week", "month")
 DEFAULT_WINDOW: Final = "week"
@@ -19,37 +19,40 @@ EARLIER_WINDOWS: Final = 3
 ROWS: Final = 50
 
 _CHOSEN: Final = "${window:singlequote}"
-UNIT_S: Final = f"if({_CHOSEN} = 'day', 3600, 86400)"
+_IS_DAY: Final = f"{_CHOSEN} = 'day'"
 # Not transform(): the engine does not calculate it before it reads, and would read every window there is.
-LENGTH_S: Final = f"multiIf({_CHOSEN} = 'day', 86400, {_CHOSEN} = 'month', 2592000, 604800)"
-END_S: Final = f"intDiv(toUnixTimestamp(least($__toTime, now())), {UNIT_S}) * {UNIT_S}"
+_DAYS: Final = f"multiIf({_IS_DAY}, 1, {_CHOSEN} = 'month', 30, 7)"
+_NOW: Final = "least($__toTime, now())"
+_END_S: Final = (
+    f"if({_IS_DAY}, intDiv(toUnixTimestamp({_NOW}), 3600) * 3600, toUnixTimestamp(toStartOfDay({_NOW}, {ZONE})))"
+)
+END: Final = f"toDateTime({_END_S}, 'UTC')"
 
 
 def _time(windows_back: int) -> str:
-    return f"toDateTime({END_S} - {windows_back} * {LENGTH_S}, 'UTC')"
+    """The window's end, or the beginning of the one so many back. Days are the calendar's: some have 23 hours."""
+    midnight = f"toUnixTimestamp(subtractDays(toDateTime({_END_S}, {ZONE}), {windows_back} * {_DAYS}))"
+    return f"toDateTime(if({_IS_DAY}, {_END_S} - {windows_back} * 86400, {midnight}), 'UTC')"
 
 
 START: Final = _time(1)
-END: Final = _time(0)
+
+
+def _age(moment: str) -> str:
+    """0 in the window, 1 in the one before it, -1 after its end. Divided from one window later on: intDiv cuts to 0."""
+    days = f"dateDiff('day', toDate({moment}, {ZONE}), toDate({END}, {ZONE})) - 1 + {_DAYS}"
+    seconds = f"toInt64({_END_S}) - 1 - toInt64(toUnixTimestamp({moment})) + 86400"
+    return f"toInt8(if({_IS_DAY}, intDiv({seconds}, 86400), intDiv({days}, {_DAYS})) - 1)"
 
 
 def grouped(stem: str, key: str, sums: Mapping[str, str], where: Sequence[str] = ()) -> str:
     """Rows (name, age, the sums): age 0 is the window, 1 the one before it, up to the earliest that trending needs."""
     columns = ", ".join(f"{sql} AS {name}" for name, sql in sums.items())
-    age = f"intDiv(toUnixTimestamp({END}) - 1 - toUnixTimestamp(unit_start), {LENGTH_S})"
-    return "\nUNION ALL\n".join(
-        f"SELECT {key} AS name, toUInt8({age}) AS age, min(unit_start) AS first_start, {columns}\n"
-        f"FROM\n(\n    {_units(stem, tier, comparison, [key, *sums.values()], where)}\n)\nGROUP BY name, age"
-        for tier, comparison in (("1h", "="), ("1d", "!="))
+    read = windows(stem, _age, _time(1 + EARLIER_WINDOWS), f"({END} - 1)", _IS_DAY)
+    rows = presummed_pieces(
+        stem, read.pieces, window_name="age", uses=[key, "age", *sums.values()], where=where, scalars=read.scalars
     )
-
-
-def _units(stem: str, tier: str, comparison: str, uses: Sequence[str], where: Sequence[str]) -> str:
-    in_windows = f"p.window_start >= {_time(1 + EARLIER_WINDOWS)} AND p.window_start < {END}"
-    return presummed(
-        stem, tier, window="p.window_start", window_name="unit_start",
-        where_window=f"{_CHOSEN} {comparison} 'day' AND {in_windows}", uses=uses, where=where,
-    )  # fmt: skip
+    return f"SELECT {key} AS name, age, {columns}\nFROM\n(\n    {rows}\n)\nGROUP BY name, age"
 
 
 def _by_name(stem: str, dimension: str) -> str:
@@ -59,8 +62,7 @@ def _by_name(stem: str, dimension: str) -> str:
         sumIf(tokens, age = 0) AS current_tokens,
         sumIf(attempts, age = 0) AS current_attempts,
         sumIf(tokens, age = 1) AS previous_tokens,
-        sumIf(tokens, age BETWEEN 1 AND {EARLIER_WINDOWS}) / {EARLIER_WINDOWS} AS earlier_mean,
-        min(min(first_start)) OVER () AS reaches_back_to
+        sumIf(tokens, age BETWEEN 1 AND {EARLIER_WINDOWS}) / {EARLIER_WINDOWS} AS earlier_mean
     FROM
     (
         {grouped(stem, LABELS.get(dimension, dimension), sums)}
@@ -68,9 +70,12 @@ def _by_name(stem: str, dimension: str) -> str:
     GROUP BY name"""
 
 
-# A store whose rows begin after the second unit of a window does not know that window.
-def _is_known(windows_back: int) -> str:
-    return f"reaches_back_to < {_time(windows_back)} + 2 * {UNIT_S}"
+def _is_known(stem: str, windows_back: int) -> str:
+    """A store whose hours begin later than two hours into a day, two days into a longer window, does not know it."""
+    hours = part(stem, "1h")
+    counted = f"SELECT max(counted_from) FROM stream_coverage WHERE cube = '{hours.name}'"
+    begun = f"(SELECT greatest(min(window_start), ({counted})) FROM {hours.partials_table})"
+    return f"{begun} < {_time(windows_back)} + if({_IS_DAY}, 7200, 172800)"
 
 
 def leaderboard(stem: str, dimension: str, title: str) -> str:
@@ -80,9 +85,9 @@ def leaderboard(stem: str, dimension: str, title: str) -> str:
     name AS "{title}",
     current_tokens AS "Tokens",
     current_tokens / nullIf(sum(current_tokens) OVER (), 0) AS "Share",
-    if({_is_known(2)}, current_tokens / nullIf(previous_tokens, 0) - 1, NULL) AS "Change",
+    if({_is_known(stem, 2)}, current_tokens / nullIf(previous_tokens, 0) - 1, NULL) AS "Change",
     if(
-        {_is_known(2)},
+        {_is_known(stem, 2)},
         100 * ("Share" - previous_tokens / nullIf(sum(previous_tokens) OVER (), 0)),
         NULL
     ) AS "Share change",
@@ -107,7 +112,7 @@ FROM
 (
     {_by_name(stem, dimension)}
 )
-WHERE {_is_known(1 + EARLIER_WINDOWS)} AND current_tokens > earlier_mean
+WHERE {_is_known(stem, 1 + EARLIER_WINDOWS)} AND current_tokens > earlier_mean
 ORDER BY "More tokens" DESC, name
 LIMIT {ROWS}"""
 

@@ -15,8 +15,8 @@ from tokentide_dashboards.panels import Grid, TableColumn, one_of_variable, tabl
 UID: Final = "tokentide-rankings"
 
 WINDOW_MEANING: Final = (
-    "The chosen window ends with the last full hour of the range (day: 24 hours) or its last full UTC day (week: 7 "
-    "days, month: 30 days)."
+    "The chosen window ends with the last full hour of the range (day: 24 hours) or its last full day in the "
+    "dashboard's time zone (week: 7 days, month: 30 days)."
 )
 _CHANGE_MEANING: Final = (
     "Change: tokens against the window before; Share change: difference of the shares in percentage points. Both are "

@@ -8,9 +8,12 @@ so that the periods always add up to the range.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from tokentide_dashboards.partial_sums import TimePiece, part
+from tokentide_dashboards.tiers_needed import marked
 
 PERIODS: Final = ("hour", "day", "week", "month")
 DEFAULT_PERIOD: Final = "week"
@@ -25,47 +28,108 @@ ZONE: Final = f"if('{_ZONE_OF_DASHBOARD}' IN ('', 'utc'), 'UTC', '{_ZONE_OF_DASH
 _PERIOD_ZONE: Final = f"if({_CHOSEN} = 'hour', 'UTC', {ZONE})"
 
 
-def beginning(moment: str) -> str:
+def beginning(moment: str, zone: str = _PERIOD_ZONE) -> str:
     """The beginning of the period in which `moment` (SQL of a DateTime) lies."""
-    return f"toDateTime(dateTrunc({_CHOSEN}, {moment}, {_PERIOD_ZONE}), {_PERIOD_ZONE})"
+    return f"toDateTime(dateTrunc({_CHOSEN}, {moment}, {zone}), {zone})"
 
 
 RANGE_START: Final = beginning("$__fromTime")
 """The range begins with the period in which its own start lies, so that the first period is whole."""
 
-_FIRST_DAY: Final = f"toUnixTimestamp(toStartOfDay({RANGE_START}, 'UTC'))"
-_DAYS: Final = (
-    f"SELECT toDateTime({_FIRST_DAY} + 86400 * number, 'UTC') AS day "
-    f"FROM numbers(toUInt64(intDiv(toUnixTimestamp($__toTime) - {_FIRST_DAY}, 86400) + 1))"
-)
-# A day that is still going on has nothing after the end of the range.
-_IS_WHOLE: Final = (
-    f"{_CHOSEN} != 'hour' AND {beginning('day')} = {beginning('day + 86399')} "
-    "AND (day + 86399 <= $__toTime OR day + 86400 > now())"
-)
-_HOURS: Final = f"SELECT day + 3600 * arrayJoin(range(24)) AS hour FROM ({_DAYS}) WHERE NOT ({_IS_WHOLE})"
-_IS_CUT: Final = f"{beginning('hour')} != {beginning('hour + 3599')}"
+
+_WINTER_S: Final = 1_767_225_600
+_SUMMER_S: Final = 1_782_864_000
+"""A moment in January and one in July: some zones have parts of hours in one of them only."""
 
 
-def pieces(stem: str) -> list[TimePiece]:
-    """What to read of the rollups `stem` for the range, each window in its period."""
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """What to read: pieces of tiers, and the text of a WITH clause with what their conditions name."""
+
+    pieces: list[TimePiece]
+    scalars: list[str]
+
+
+def periods(stem: str) -> Windows:
+    """What to read of the rollups `stem` for the dashboard's range, each window in its period."""
+
+    def period_of(moment: str) -> str:
+        return beginning(moment, "reader_zone")
+
+    return windows(stem, period_of, period_of("$__fromTime"), "$__toTime", f"{_CHOSEN} = 'hour'", _PERIOD_ZONE)
+
+
+def windows(
+    stem: str, period_of: Callable[[str], str], start: str, last: str, hours_only: str, zone: str = ZONE
+) -> Windows:
+    """What to read of the rollups `stem` from `start` to `last` (SQL of DateTimes), each window in its period.
+
+    period_of: SQL of a moment -> SQL of its period, which never falls with time; hours_only: a constant condition under
+    which days are not read. All may name `reader_zone`. Conditions that are constant keep the engine from looking at
+    tiers that nothing needs: that takes longer than reading them. Names for constants keep the query short.
+    """
+    offsets = (f"timezoneOffset(toDateTime({moment_s}, reader_zone))" for moment_s in (_WINTER_S, _SUMMER_S))
+    has_minutes = " OR ".join(f"{offset_s} % 3600 != 0" for offset_s in offsets)
+    scalars = [
+        f"{zone} AS reader_zone",
+        "reader_zone = 'UTC' AS reader_in_utc",
+        f"{hours_only} AS reader_hours_only",
+        f"NOT reader_hours_only AND ({has_minutes}) AS reader_has_cut_hours",
+        f"{start} AS reader_start",
+        f"{last} AS reader_last",
+    ]
+    first_day = "toUnixTimestamp(toStartOfDay(reader_start, 'UTC'))"
+    # A day that is still going on has nothing after the end of the range.
+    days = f"""(
+        SELECT (groupArrayIf(day, is_whole), groupArrayIf(day, NOT is_whole))
+        FROM
+        (
+            SELECT
+                toDateTime({first_day} + 86400 * number, 'UTC') AS day,
+                day >= reader_start AND {period_of("day")} = {period_of("day + 86399")}
+                    AND (day + 86399 <= reader_last OR day + 86400 > now()) AS is_whole
+            FROM numbers(toUInt64(intDiv(toUnixTimestamp(reader_last) - {first_day}, 86400) + 1))
+            WHERE NOT reader_in_utc AND NOT reader_hours_only
+        )
+    ) AS reader_days"""
     minutes = part(stem, "1m").partials_table
-    kept = f"hour >= (SELECT greatest(min(window_start) + 86400, now() - {MINUTES_KEPT_DAYS * 86_400}) FROM {minutes})"
-    from_minutes = f"{_IS_CUT} AND {kept}"
-    in_range = f"p.window_start >= {RANGE_START} AND p.window_start <= $__toTime"
-    return [
+    cut_hours = f"""(
+        SELECT groupArray(hour)
+        FROM (SELECT arrayJoin(reader_days.2) + 3600 * arrayJoin(range(24)) AS hour)
+        WHERE reader_has_cut_hours AND {period_of("hour")} != {period_of("hour + 3599")} AND hour >=
+        (
+            SELECT greatest(min(window_start) + 86400, now() - {MINUTES_KEPT_DAYS * 86_400})
+            FROM {minutes}
+            WHERE reader_has_cut_hours
+        )
+    ) AS reader_cut_hours"""
+    in_range = "p.window_start >= reader_start AND p.window_start <= reader_last"
+    pieces = [
         TimePiece(
-            "1d", beginning("p.window_start"),
-            f"{_CHOSEN} != 'hour' AND {in_range} AND p.window_start IN (SELECT day FROM ({_DAYS}) WHERE {_IS_WHOLE})",
+            "1d", period_of("p.window_start"),
+            in_range + marked("zone", " AND (reader_in_utc OR p.window_start IN (SELECT arrayJoin(reader_days.1)))"),
+            "NOT reader_hours_only", "days",
         ),
         TimePiece(
-            "1h", beginning("p.window_start + 3599"),
-            f"p.window_start > {RANGE_START} - 3600 AND p.window_start <= $__toTime "
-            f"AND p.window_start IN (SELECT hour FROM ({_HOURS}) WHERE NOT ({from_minutes}))",
+            "1h", period_of("p.window_start + 3599"),
+            "p.window_start > reader_start - 3600 AND p.window_start <= reader_last"
+            + marked(
+                "zone",
+                " AND (reader_hours_only OR p.window_start IN "
+                "(SELECT arrayJoin(reader_days.2) + 3600 * arrayJoin(range(24))))",
+            )
+            + marked(
+                "minutes",
+                " AND (NOT reader_has_cut_hours OR p.window_start NOT IN (SELECT arrayJoin(reader_cut_hours)))",
+            ),
+            "(reader_hours_only OR NOT reader_in_utc)", "hours",
         ),
         TimePiece(
-            "1m", beginning("p.window_start"),
-            f"{in_range} AND p.window_start IN "
-            f"(SELECT hour + 60 * arrayJoin(range(60)) FROM ({_HOURS}) WHERE {from_minutes})",
+            "1m", period_of("p.window_start"),
+            f"{in_range} AND p.window_start IN (SELECT arrayJoin(reader_cut_hours) + 60 * arrayJoin(range(60)))",
+            "reader_has_cut_hours", "minutes",
         ),
     ]  # fmt: skip
+    return Windows(
+        pieces, [", ".join(scalars), marked("zone", f",\n    {days}"), marked("minutes", f",\n    {cut_hours}")]
+    )

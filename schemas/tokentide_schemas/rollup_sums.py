@@ -96,25 +96,26 @@ def sum_week(cube: Cube, monday: str, generation: int) -> str:
     )
 
 
-def parts(cube: Cube) -> str:
+def parts(cube: Cube, guard: str = "") -> str:
     """A query: week and identity of each part of the partials. The engine answers it without reading any row.
 
     A name with its number of rows: a name alone would come again after somebody emptied the table by hand.
     """
     return (
         "SELECT toDateOrZero(_partition_id) AS week, concat(_part, ':', toString(count())) AS part "
-        f"FROM {cube.partials_table} GROUP BY _partition_id, _part"
+        f"FROM {cube.partials_table} {f'WHERE {guard} ' if guard else ''}GROUP BY _partition_id, _part"
     )
 
 
-def resting_weeks(cube: Cube) -> str:
-    """A scalar subquery: (Monday, generation) of each week whose sums hold what its partials hold."""
+def resting_weeks(cube: Cube, guard: str = "") -> str:
+    """A scalar subquery: (Monday, generation) of each week whose sums hold what its partials hold. None without the
+    constant condition `guard`."""
     return f"""(
         SELECT groupArray((week, generation))
         FROM
         (
             SELECT week, arraySort(groupArray(part)) AS parts
-            FROM ({parts(cube)})
+            FROM ({parts(cube, guard)})
             GROUP BY week
         ) AS found
         INNER JOIN
@@ -129,11 +130,19 @@ def resting_weeks(cube: Cube) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Rows of one cube or tier. keys: (SQL over `p`, name); where: over `p`'s window_start and dimensions."""
+    """Rows of one cube or tier. keys: (SQL over `p`, name); where: over `p`'s window_start and dimensions; guard: a
+    constant condition, without which nothing of it is even looked at; label: put into comments around what is only for
+    this piece."""
 
     cube: Cube
     keys: tuple[tuple[str, str], ...]
     where: str
+    guard: str = ""
+    label: str = ""
+
+    def marked(self, sql: str) -> str:
+        """`sql` between comments of the label."""
+        return f"/*{self.label}*/{sql}/*{self.label} end*/" if self.label else sql
 
 
 def sums_by(cube: Cube, keys: Sequence[tuple[str, str]], measures: Sequence[str], where: str) -> str:
@@ -145,16 +154,28 @@ def sums_by(cube: Cube, keys: Sequence[tuple[str, str]], measures: Sequence[str]
     return sums_of_pieces([Piece(cube, tuple(keys), where)], measures)
 
 
-def sums_of_pieces(pieces: Sequence[Piece], measures: Sequence[str]) -> str:
-    """As `sums_by`, over pieces of several tiers, which must not overlap in time. All have keys of the same names."""
-    weeks = [f"{resting_weeks(piece.cube)} AS {_weeks(piece.cube)}" for piece in pieces if has_sums(piece.cube)]
-    selects = [select for piece in pieces for select in _selects(piece, measures)]
-    if len(selects) == 1:
-        return selects[0]
+def sums_of_pieces(pieces: Sequence[Piece], measures: Sequence[str], scalars: Sequence[str] = ()) -> str:
+    """As `sums_by`, over pieces of several tiers, which must not overlap in time. All have keys of the same names.
+
+    scalars: text of a WITH clause that names what the conditions use, one that begins with a comma after another.
+    """
+    weeks = [
+        (one, f"{resting_weeks(one.cube, one.guard)} AS {_weeks(one.cube)}") for one in pieces if has_sums(one.cube)
+    ]
+    blocks = [(one, "\n        UNION ALL\n        ".join(_selects(one, measures))) for one in pieces]
+    if len(blocks) == 1 and not weeks:
+        return blocks[0][1]
     names = ", ".join(name for _, name in pieces[0].keys)
     columns = ", ".join([names, *(f"sum(added.{name}) AS {name}" for name in measures)])
-    union = "\n        UNION ALL\n        ".join(selects)
-    return f"""WITH {", ".join(weeks)}
+    first, *more = blocks
+    union = first[0].marked(first[1]) + "".join(
+        one.marked(f"\n        UNION ALL\n        {block}") for one, block in more
+    )
+    if scalars:
+        with_clause = "".join((*scalars, *(one.marked(f",\n    {sql}") for one, sql in weeks)))
+    else:
+        with_clause = ", ".join(sql for _, sql in weeks)
+    return f"""WITH {with_clause}
     SELECT {columns}
     FROM
     (
@@ -169,6 +190,7 @@ def _weeks(cube: Cube) -> str:
 
 def _selects(piece: Piece, measures: Sequence[str]) -> list[str]:
     cube = piece.cube
+    where = f"{piece.guard} AND {piece.where}" if piece.guard else piece.where
     columns = ", ".join(
         [*(f"{sql} AS {name}" for sql, name in piece.keys), *(f"sum(p.{name}) AS {name}" for name in measures)]
     )
@@ -177,16 +199,16 @@ def _selects(piece: Piece, measures: Sequence[str]) -> list[str]:
     final = " FINAL" if measures else ""
     if not has_sums(cube):
         return [
-            f"SELECT {columns}\n        FROM {cube.partials_table} AS p{final}\n        WHERE {piece.where}\n"
+            f"SELECT {columns}\n        FROM {cube.partials_table} AS p{final}\n        WHERE {where}\n"
             f"        GROUP BY {names}"
         ]
     return [
         f"""SELECT {columns}
         FROM {sums_table_name(cube)} AS p
-        WHERE (toMonday(p.window_start), p.generation) IN (SELECT arrayJoin({_weeks(cube)})) AND {piece.where}
+        WHERE (toMonday(p.window_start), p.generation) IN (SELECT arrayJoin({_weeks(cube)})) AND {where}
         GROUP BY {names}""",
         f"""SELECT {columns}
         FROM {cube.partials_table} AS p{final}
-        WHERE toMonday(p.window_start) NOT IN (SELECT arrayJoin({_weeks(cube)}).1) AND {piece.where}
+        WHERE toMonday(p.window_start) NOT IN (SELECT arrayJoin({_weeks(cube)}).1) AND {where}
         GROUP BY {names}""",
     ]

@@ -11,6 +11,7 @@ import pytest
 
 from tokentide_dashboards.macros import TimeRange
 from tokentide_dashboards.period_sql import PERIOD, Rollup
+from tokentide_dashboards.ranking_sql import grouped
 
 from .conftest import Store
 
@@ -120,3 +121,21 @@ def test_a_range_that_ended_at_the_readers_midnight_has_nothing_of_the_next_day(
         assert found(steady, from_s, end_s - 1, period, "Asia/Tokyo") == expected(
             from_s, end_s - 1, period, "Asia/Tokyo"
         )
+
+
+@pytest.mark.parametrize("zone", ["utc", "Asia/Tokyo", "America/New_York", "Asia/Kathmandu"])
+@pytest.mark.parametrize(("window", "days"), [("week", 7), ("month", 30)])
+def test_a_ranking_ends_with_the_readers_last_full_day(steady: Store, zone: str, window: str, days: int) -> None:
+    place = zone_of(zone)
+    today = dt.datetime.fromtimestamp(NOW_S, place).date()
+    ages = Counter((today - dt.datetime.fromtimestamp(at, place).date()).days for at in MOMENTS)
+    exact = {age: sum(ages[age * days + day] for day in range(1, days + 1)) for age in range(4)}
+    rows = steady.rows(
+        f"SELECT age, requests FROM ({grouped('rollup', 'model', {'requests': 'sum(requests)'})}) ORDER BY age",
+        TimeRange((NOW_S - 86_400) * 1000, NOW_S * 1000, timezone=zone),
+        {"window": window},
+    )
+    # Without minutes a cut hour counts whole.
+    tolerance = 3600 // STEP_S if zone == "Asia/Kathmandu" and window == "month" else 0
+    assert {row[0] for row in rows} == set(range(4))
+    assert all(abs(requests - exact[age]) <= tolerance for age, requests in rows)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tokentide_dashboards.build import DASHBOARDS, dashboard_model
+from tokentide_dashboards.build import DASHBOARDS, alert_group, dashboard_model
 from tokentide_deploy.grafana_api import Grafana, GrafanaError
 
 TOKEN = "glsa_test"
@@ -33,6 +33,7 @@ class FakeGrafana(ThreadingHTTPServer):
         self.folders: dict[str, dict[str, Any]] = {}
         self.dashboards: dict[str, dict[str, Any]] = {}
         self.datasources: dict[str, dict[str, Any]] = {}
+        self.rule_groups: dict[tuple[str, str], dict[str, Any]] = {}
         self.provisioned: set[str] = set()
         self.role = "Admin"
         self.prefix = ""
@@ -57,6 +58,7 @@ class _Handler(BaseHTTPRequestHandler):
         ("GET", r"/api/datasources/uid/([\w-]+)"): "datasource",
         ("POST", r"/api/datasources"): "new_datasource",
         ("PUT", r"/api/datasources/uid/([\w-]+)"): "change_datasource",
+        ("PUT", r"/api/v1/provisioning/folder/([\w-]+)/rule-groups/([\w-]+)"): "save_rule_group",
     }
 
     def log_message(self, *_: Any) -> None:
@@ -145,6 +147,22 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.datasources[uid] = body
         return 200, {"datasource": body, "id": 1, "message": "Datasource updated", "name": body["name"]}
 
+    def save_rule_group(self, folder: str, group: str, body: dict[str, Any]) -> Answer:
+        if self.server.role == "Viewer":
+            return self._denied("alert.provisioning:write")
+        for rule in body["rules"]:
+            missing = {"title", "ruleGroup", "folderUID", "condition", "data", "noDataState", "execErrState"} - set(
+                rule
+            )
+            if missing or rule["folderUID"] != folder or rule["ruleGroup"] != group or not rule["data"]:
+                return 400, {"message": f"invalid alert rule: {sorted(missing)}"}
+        if (body["title"], body["folderUid"]) != (group, folder) or not isinstance(body["interval"], int):
+            return 400, {"message": "invalid rule group"}
+        if self.headers["X-Disable-Provenance"] != "true":
+            return 409, {"message": "cannot be edited later"}
+        self.server.rule_groups[folder, group] = body
+        return 200, body
+
 
 @pytest.fixture
 def grafana() -> Iterator[FakeGrafana]:
@@ -179,7 +197,24 @@ def test_every_dashboard_arrives_as_it_is_committed_and_a_second_push_updates_it
     assert again.returncode == 0, again.stderr
     assert {d["version"] for d in grafana.dashboards.values()} == {2}
     assert "dashboard updated: Models" in again.stdout
+    assert "alert rules: 7 in the group tokentide" in done.stdout
     assert "folder created" in done.stdout and "folder created" not in again.stdout
+
+
+def test_the_alert_rules_arrive_with_their_templates_and_panels(grafana: FakeGrafana) -> None:
+    client = Grafana(grafana.url, TOKEN)
+    assert client.put_rule_group(alert_group("tokentide")) == 7
+    rules = {rule["uid"]: rule for rule in grafana.rule_groups["tokentide", "tokentide"]["rules"]}
+    firing = rules["tokentide-alert-firing"]
+    assert firing["labels"]["severity"] == "{{ $labels.severity }}"
+    assert firing["annotations"]["runbook_url"] == "{{ $labels.runbook }}"
+    boards = {board["uid"]: board for board in (dashboard_model(make()) for make in DASHBOARDS.values())}
+    for rule in rules.values():
+        panels = boards[rule["annotations"]["__dashboardUid__"]]["panels"]
+        assert rule["annotations"]["__panelId__"] in {str(panel["id"]) for panel in panels}
+    grafana.role = "Viewer"
+    with pytest.raises(GrafanaError, match=r"alert.provisioning:write.*role Editor"):
+        client.put_rule_group(alert_group("tokentide"))
 
 
 def test_with_an_address_the_data_source_is_set_up_and_its_password_is_not_printed(grafana: FakeGrafana) -> None:

@@ -1,4 +1,4 @@
-"""`tokentide grafana`: the dashboards in a Grafana of one's own."""
+"""`tokentide grafana`: the dashboards and alert rules in a Grafana of one's own."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Token = Annotated[
 
 @app.callback()
 def _grafana() -> None:
-    """Put the dashboards into a Grafana of your own."""
+    """Put the dashboards and alert rules into a Grafana of your own."""
 
 
 @app.command()
@@ -41,13 +41,14 @@ def push(
     url: Url = "http://127.0.0.1:3000",
     clickhouse: ClickHouse = None,
     folder: Annotated[str, typer.Option(help="Title of the folder; its uid stays the same.")] = "tokentide",
+    alerts: Annotated[bool, typer.Option(help="Whether to push the alert rules, too.")] = True,
     token: Token = "",
 ) -> None:
-    """Create or update every dashboard in Grafana, and with --clickhouse the data source.
+    """Create or update every dashboard and alert rule in Grafana, and with --clickhouse the data source.
 
     The token of a Grafana service account comes from the environment variable TOKENTIDE_GRAFANA_TOKEN: role Editor, or
-    Admin with --clickhouse. What somebody changed in these dashboards by hand is replaced; Grafana keeps the old
-    version.
+    Admin with --clickhouse. What somebody changed by hand in these dashboards, and in the alert rules of the group
+    tokentide, is replaced; Grafana keeps the old versions.
     """
     from tokentide_dashboards.clickhouse_query import DATASOURCE_TYPE
     from tokentide_deploy.grafana_api import Grafana, GrafanaError
@@ -62,6 +63,8 @@ def push(
         if clickhouse is not None:
             _push_datasource(grafana, clickhouse)
         _push_dashboards(grafana, folder)
+        if alerts:
+            _push_alert_rules(grafana)
     finally:
         grafana.close()
 
@@ -91,3 +94,10 @@ def _push_dashboards(grafana: Grafana, folder: str) -> None:
         model = dashboard_model(make())
         address, is_new = grafana.put_dashboard(model, FOLDER, f"tokentide {version('tokentide')}")
         typer.echo(f"dashboard {'created' if is_new else 'updated'}: {model['title']}  {address}")
+
+
+def _push_alert_rules(grafana: Grafana) -> None:
+    from tokentide_dashboards.build import FOLDER, alert_group
+
+    count = grafana.put_rule_group(alert_group(FOLDER))
+    typer.echo(f"alert rules: {count} in the group tokentide")
