@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -42,12 +43,17 @@ class Proxy:
         command = [executables / "litellm", "--config", "config.yaml", "--host", "127.0.0.1", "--port", str(self.port)]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [*command, "--num_workers", "2"], cwd=folder, env=variables, stdout=log, stderr=subprocess.STDOUT
+                [*command, "--num_workers", "2"],
+                cwd=folder,
+                env=variables,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=120, headers=_headers())
 
     def __enter__(self) -> Self:
-        deadline_s = time.monotonic() + 400
+        deadline_s = time.monotonic() + 900
         while not self._is_alive():
             assert self.process.poll() is None and time.monotonic() < deadline_s, self.log.read_text()[-3000:]
             time.sleep(0.5)
@@ -61,9 +67,9 @@ class Proxy:
 
     def __exit__(self, *_: object) -> None:
         self.client.close()
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # the workers as well, should they outlive their parent
+        self.process.wait()
 
     def terminate(self) -> int:
         """SIGTERM, as an orchestrator does it, and the exit status."""

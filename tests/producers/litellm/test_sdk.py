@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -207,13 +206,3 @@ def test_no_content_and_no_identifier_leaves_the_process(run: Run) -> None:
         assert secret.encode() not in sent + stored
     # Compressed inside Kafka's records, not in their values: the values are what was sent.
     assert b"programming" in sent
-
-
-@pytest.fixture(scope="module")
-def broker_for_module(request: pytest.FixtureRequest) -> Iterator[Any]:
-    conftest = next(p for p in request.config.pluginmanager.get_plugins() if hasattr(p, "Broker"))
-    one = conftest.Broker()
-    try:
-        yield one
-    finally:
-        one.close()
