@@ -33,6 +33,7 @@ from tokentide_producers.litellm.mapping import (
 from tokentide_producers.litellm.naming import catalogue_or_none, naming
 from tokentide_producers.litellm.reading import part, text
 from tokentide_producers.litellm.settings import LiteLLMSettings, load
+from tokentide_producers.litellm.shutdown import flush_when_the_proxy_stops, logging_worker
 from tokentide_producers.litellm.streams import note_usage_of_streams
 from tokentide_producers.outcomes import DropReason
 from tokentide_producers.settings import EmitterSettings
@@ -87,6 +88,7 @@ class TokentideLogger(CustomLogger):  # type: ignore[misc,unused-ignore]
         note_usage_of_streams(litellm)
         os.register_at_fork(after_in_child=self._start_anew)
         atexit.register(self.close)
+        flush_when_the_proxy_stops(self.close)
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -277,9 +279,8 @@ class TokentideLogger(CustomLogger):  # type: ignore[misc,unused-ignore]
         self._emit(done)
 
     def close(self) -> None:
-        """Take what LiteLLM still has in its queue, end what waits, and flush. Called when the interpreter exits."""
-        worker = getattr(sys.modules.get("litellm.litellm_core_utils.logging_worker"), "GLOBAL_LOGGING_WORKER", None)
-        flush = getattr(worker, "_flush_on_exit", None)
+        """Take what LiteLLM still has in its queue, end what waits, and flush. Called at the end."""
+        flush = getattr(logging_worker(), "_flush_on_exit", None)
         if callable(flush):
             # LiteLLM would do this after us, when the emitter is closed.
             flush()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import Request
+from fastapi import HTTPException, Request
 from litellm.proxy._types import UserAPIKeyAuth, hash_token
 
 
 async def user_api_key_auth(_request: Request, api_key: str) -> UserAPIKeyAuth:
     if api_key != "sk-of-the-team":
-        raise PermissionError("zqx-content-marker")
+        raise HTTPException(status_code=401, detail="zqx-content-marker")
     return UserAPIKeyAuth(
         api_key=hash_token(api_key),
         token=hash_token(api_key),
