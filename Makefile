@@ -15,7 +15,7 @@ SEED ?=
 # quick for a short make bench.
 BENCH ?=
 
-.PHONY: docs demo test check lint generated unit long chaos bench lock clean help
+.PHONY: audit docs demo test check lint generated unit long chaos bench lock clean help
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,6 +60,11 @@ chaos: $(STAMP) ## faults under load for an hour, then killed and scaled workers
 
 bench: $(STAMP) ## measure emitter, end to end, growth and peers on this machine, 25 minutes; BENCH=quick for five
 	$(BIN)/python -m tests.benchmarks.suite $(if $(filter quick,$(BENCH)),--quick)
+audit: $(STAMP) ## known flaws of the locked packages (asks the advisory database), licences and the bill of materials
+	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements.lock
+	$(BIN)/python -m tokentide_deploy.supply_chain
+	mkdir -p build && $(BIN)/cyclonedx-py requirements requirements.lock --of JSON -o build/sbom.json
+
 docs: $(STAMP) ## build the documentation into build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "build/site/index.html"
