@@ -64,11 +64,11 @@ def licences(names: Iterable[str]) -> dict[str, str]:
 
 def licence_of(package: metadata.PackageMetadata) -> str:
     """The licence expression, else a classifier, else the first words of the licence field, else 'unknown'."""
-    expression = package.get("License-Expression")
-    if expression:
-        return str(expression)
+    expressions = package.get_all("License-Expression") or []
+    if expressions:
+        return str(expressions[0])
     classifiers = [line for line in package.get_all("Classifier") or [] if line.startswith("License ::")]
-    for text in (*classifiers, (package.get("License") or "")[:200]):
+    for text in (*classifiers, *(str(text)[:200] for text in package.get_all("License") or [])):
         for pattern, name in _SPDX:
             if re.search(pattern, text, re.IGNORECASE):
                 return name
@@ -95,7 +95,7 @@ def licence_page(found: Mapping[str, str]) -> str:
         "|---|---|",
         *(f"| {name} | {ALLOWED_PACKAGES.get(name, licence)} |" for name, licence in found.items()),
         "",
-        "Apache Kafka and the libraries beside it are Apache-2.0 for the most part; their notices are in the downloaded jars.",
+        "Apache Kafka and the libraries beside it are Apache-2.0 for the most part; the jars carry their notices.",
         "The board draws with Apache ECharts (Apache-2.0), which is in the wheel with its notice.",
     ]
     return "\n".join(lines) + "\n"
