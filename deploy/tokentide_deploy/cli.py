@@ -1,6 +1,7 @@
 """The `tokentide` command. A command's module is imported only when that command runs, so that help stays fast."""
 
 import importlib
+import keyword
 import os
 import sys
 from collections.abc import Callable
@@ -13,8 +14,8 @@ from tokentide_deploy.errors import EXIT_SETTINGS, DeployError
 from tokentide_deploy.secret_files import DIRECTORY_VARIABLE, apply_secrets
 from tokentide_schemas.settings_error import SettingsError
 
-# Name and one-line help; `commands/<name>.py` (dashes become underscores) has either a function `command` with typer's
-# annotations, or, for a group of commands, a `typer.Typer` named `app`.
+# Name and one-line help; `commands/<name>.py` (dashes become underscores, a keyword gets one) has either a function
+# `command` with typer's annotations, or, for a group of commands, a `typer.Typer` named `app`.
 COMMANDS = {
     "up": "Run the whole platform in this terminal: Kafka, store, stream worker, sinks.",
     "run": "Run one part of the platform in the foreground, as containers do.",
@@ -30,6 +31,7 @@ COMMANDS = {
     "prices": "Compare stored costs with the catalogue's prices, and correct them.",
     "demo": "Load thirteen months of history as the study published them, and check it.",
     "spool": "Events that wait on this machine's disk for Kafka: show them, send them.",
+    "import": "Bring in requests that OpenRouter, LiteLLM or others have recorded, each counted once.",
     "replay": "Send a trace file (CSV or JSON lines) as usage events.",
     "verify": "Prove that every event is accounted for and every rollup is right.",
     "dlq": "Dead letters: list, show, replay after a fix, discard.",
@@ -55,7 +57,8 @@ OPTION_VARIABLES = frozenset(
 
 
 def _load(name: str) -> Any:
-    module = importlib.import_module(f"tokentide_deploy.commands.{name.replace('-', '_')}")
+    file = name.replace("-", "_") + "_" * keyword.iskeyword(name)
+    module = importlib.import_module(f"tokentide_deploy.commands.{file}")
     app: typer.Typer | None = getattr(module, "app", None)
     if app is None:
         function: Callable[..., None] = module.command
