@@ -22,13 +22,14 @@ from tokentide_deploy.errors import DeployError, NoStackRunningError
 from tokentide_deploy.importing.stored import Retention, StoredRequests
 from tokentide_deploy.stack_state import ClickHouseAccount, load_stack
 from tokentide_producers.collector.naming import catalogue_or_none, key_ring, naming
-from tokentide_producers.collector.settings import EmitterHashSettings
 from tokentide_producers.importing.delivering import Delivery, DeliveryStoppedError
 from tokentide_producers.importing.events import Context, Format
 from tokentide_producers.importing.ledger import Ledger, LedgerError
 from tokentide_producers.importing.mapping_file import zone_named
 from tokentide_producers.importing.problems import BadRow, ImportSourceError
 from tokentide_producers.importing.run import Import, Options, Result
+from tokentide_producers.settings import EmitterKeys
+from tokentide_schemas.settings import read_settings
 
 LEDGER_FILE: Final = "import-ledger.sqlite"
 DRY_RUN_SAMPLES: Final = 5
@@ -119,7 +120,7 @@ def _opened(
     if ledger is not None:
         stack.callback(ledger.close)
     catalogue = catalogue_or_none()
-    given = EmitterHashSettings()
+    given = read_settings(EmitterKeys)
     keys = key_ring(given.hash_key.get_secret_value(), given.hash_keys.get_secret_value())
     session: Session
 
