@@ -19,7 +19,14 @@ from tokentide_producers.collector.access import AccessError
 from tokentide_producers.collector.build import build_collector
 from tokentide_producers.collector.settings import CollectorProcessSettings, CollectorSettings
 from tokentide_producers.collector.tokens import TokenFileError
-from tokentide_schemas.settings import SettingsError, load_settings, read_settings, write_json_atomically
+from tokentide_schemas.health import Health
+from tokentide_schemas.settings import (
+    HealthSettings,
+    SettingsError,
+    load_settings,
+    read_settings,
+    write_json_atomically,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +43,10 @@ def serve(
     settings: CollectorSettings,
     on_ready: Callable[[str], None] | None = None,
     ready_file: Path | None = None,
+    served: HealthSettings | None = None,
 ) -> int:
-    """Run until SIGTERM or SIGINT; `on_ready` is given the URL. Raises PortInUseError, DeployError."""
+    """Run until SIGTERM or SIGINT; `on_ready` is given the URL. served: where /healthz and so on are served besides
+    the collector's own port. Raises PortInUseError, DeployError."""
     try:
         app = build_collector(bootstrap_servers, settings)
     except (AccessError, TokenFileError, ValueError) as error:
@@ -58,13 +67,19 @@ def serve(
             timeout_graceful_shutdown=_STOP_S,
         )
 
+        health = Health("collector", app.metrics_text).serve(served or HealthSettings())
+
+        def turn() -> None:
+            health.tick(problems=[] if app.is_ready else ["Kafka does not answer: check that the broker runs"])
+
         def ready() -> None:
+            health.ready()
             if ready_file is not None:
                 write_json_atomically(ready_file, {"pid": os.getpid(), "host": settings.host, "port": port})
             if on_ready is not None:
                 on_ready(url)
 
-        HttpServer(config, ready).run(sockets=[listener])
+        HttpServer(config, ready, turn).run(sockets=[listener])
     return 0
 
 
@@ -95,6 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             settings,
             lambda url: logger.info("serving on %s", url),
             platform.ready_file,
+            platform,
         )
     except SettingsError as error:
         logger.error("%s", error)

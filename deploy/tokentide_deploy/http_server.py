@@ -14,9 +14,18 @@ import uvicorn
 class HttpServer(uvicorn.Server):
     """Uvicorn that says when it is ready, and ends with a status where uvicorn would raise the signal again."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_ready: Callable[[], None], on_turn: Callable[[], None] = lambda: None
+    ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._on_turn = on_turn
+
+    async def on_tick(self, counter: int) -> bool:
+        """Uvicorn's own loop, ten times a second: `on_turn` is told once a second."""
+        if counter % 10 == 0:
+            self._on_turn()
+        return await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

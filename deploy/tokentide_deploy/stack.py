@@ -14,12 +14,18 @@ from types import FrameType
 
 from tokentide_deploy import log_files
 from tokentide_deploy.board.address import board_token, board_url
-from tokentide_deploy.commands.up_components import BoardListener, StackPlan, components, embedded_addresses
+from tokentide_deploy.commands.up_components import (
+    WITH_HEALTH,
+    BoardListener,
+    StackPlan,
+    components,
+    embedded_addresses,
+)
 from tokentide_deploy.component_status import StatusHistory, read_status
 from tokentide_deploy.data_dir import DataDir, DataDirLock
 from tokentide_deploy.embedded_kafka import BrokerSettings, prepare_broker
 from tokentide_deploy.errors import DeployError
-from tokentide_deploy.ports import HOST, check_free, plan_ports
+from tokentide_deploy.ports import HOST, check_free, free_ports, plan_ports
 from tokentide_deploy.stack_display import HeadlessDisplay, PlainDisplay, StackDisplay, TerminalDisplay
 from tokentide_deploy.stack_state import (
     ClickHouseAccount,
@@ -157,6 +163,7 @@ def _plan(options: StackOptions, data_dir: DataDir) -> StackPlan:
         listener,
         options.scenario,
         ports.collector,
+        dict(zip(WITH_HEALTH, free_ports(len(WITH_HEALTH)), strict=True)),
     )
 
 
@@ -202,11 +209,17 @@ def _pids(supervisor: Supervisor) -> dict[str, int | None]:
 
 def _publish(plan: StackPlan, supervisor: Supervisor) -> StackAddresses:
     infos = {
-        name: ComponentInfo(pid=pid, log_file=plan.data_dir.log_file(name)) for name, pid in _pids(supervisor).items()
+        name: ComponentInfo(pid=pid, log_file=plan.data_dir.log_file(name), health_url=_health_url(plan, name))
+        for name, pid in _pids(supervisor).items()
     }
     published = plan.addresses.model_copy(update={"components": infos})
     save_running(published)
     return published
+
+
+def _health_url(plan: StackPlan, name: str) -> str | None:
+    port = plan.health_ports.get(name)
+    return None if port is None else f"http://{HOST}:{port}"
 
 
 @contextmanager

@@ -71,6 +71,7 @@ class ComponentInfo(BaseModel):
 
     pid: int | None
     log_file: Path
+    health_url: str | None = None
 
 
 class StackAddresses(BaseModel):

@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from tokentide_schemas import topics
-from tokentide_schemas.settings import HealthSettings, KafkaSettings, ProcessFiles, Settings
+from tokentide_schemas.settings import KafkaSettings, ProcessFiles, Settings
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
@@ -90,7 +90,7 @@ class EmitterSettings(EmitterKeys):
     spool: SpoolSettings = Field(default_factory=SpoolSettings)
 
 
-class SimulatorSettings(KafkaSettings, ProcessFiles, HealthSettings):
+class SimulatorSettings(KafkaSettings, ProcessFiles):
     """Everything that the simulator's process reads."""
 
     sender: SenderSettings = Field(default_factory=SenderSettings)

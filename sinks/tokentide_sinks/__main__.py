@@ -11,6 +11,7 @@ from typing import Any
 
 from tokentide_schemas.catalogue import CatalogueError
 from tokentide_schemas.cube_file import CubeFileError
+from tokentide_schemas.health import Health
 from tokentide_schemas.settings import load_settings, write_json_atomically
 from tokentide_sinks.events_sink import EventsSink
 from tokentide_sinks.kafka import TopicError
@@ -35,11 +36,17 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
 
+    name = arguments[0] if arguments[0] == "maintenance" else f"{arguments[0]}-sink"
+    health = Health(name).serve(settings)
+
     def on_ready() -> None:
+        health.ready()
         if settings.ready_file is not None:
             write_json_atomically(settings.ready_file, {"component": f"{arguments[0]}-sink", "pid": os.getpid()})
 
     def on_tick(status: dict[str, Any]) -> None:
+        waits = status.get("waiting_for_store", False)
+        health.tick(status, ["it waits for the store or for its partitions"] if waits else [])
         if settings.status_file is not None:
             write_json_atomically(settings.status_file, status)
 

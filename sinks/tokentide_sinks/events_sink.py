@@ -29,7 +29,7 @@ from tokentide_sinks.limits import RefusalLimits, RefusalWatch
 from tokentide_sinks.ranges import Position, Range, read_position
 from tokentide_sinks.raw_writer import RawWriter, Work
 from tokentide_sinks.recovery import load_delivered, load_end, load_watch
-from tokentide_sinks.retry import StoppedError, until_available
+from tokentide_sinks.retry import StoppedError, retries, until_available
 from tokentide_sinks.rows import Batch
 from tokentide_sinks.samples import Sampler
 from tokentide_sinks.settings import SinkSettings
@@ -119,7 +119,8 @@ class EventsSink:
             "duplicate_events_total": self.duplicate_events,
             "rejected_events_total": self.rejected_events,
             "expired_records_total": self.expired_records,
-            "inserts_total": self._writer.inserts,
+            **self._store.counters(),
+            "store_retries_total": retries.total,
             "waiting_for_store": self._member.is_paused,
             "waiting_rows": self._backlog.rows,
             "waiting_bytes": self._backlog.bytes,

@@ -12,7 +12,7 @@ from tokentide_schemas.catalogue import load_catalogue
 from tokentide_schemas.cube_file import load_cubes
 from tokentide_sinks.catalogue_loader import learn_names
 from tokentide_sinks.kept_views import KeptViews
-from tokentide_sinks.retry import StoppedError, until_available
+from tokentide_sinks.retry import StoppedError, retries, until_available
 from tokentide_sinks.settings import SinkSettings
 from tokentide_sinks.store import Store
 from tokentide_sinks.summed_weeks import sum_next_week
@@ -51,7 +51,7 @@ class Maintenance:
             while not self._stop.is_set():
                 now = self._clock()
                 if now >= due:
-                    more = until_available(self.step, "maintenance", self._stop)
+                    more = until_available(self.step, "maintenance", self._stop, lambda: on_tick(self.status()))
                     due = now if more else now + self._settings.sink_maintenance_interval_s
                 on_tick(self.status())
                 self._stop.wait(min(1.0, max(0.0, due - self._clock())))
@@ -82,4 +82,5 @@ class Maintenance:
             "learnt_names_total": self.learnt_names,
             "summed_weeks_total": self.summed_weeks,
             "kept_views_total": self.kept_views,
+            "store_retries_total": retries.total,
         }

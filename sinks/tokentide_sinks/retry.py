@@ -22,6 +22,20 @@ class StoppedError(Exception):
     """The process was asked to stop while it waited."""
 
 
+class Retries:
+    """Counts repeated tries of this process."""
+
+    def __init__(self) -> None:
+        self.total = 0
+
+    def add(self) -> None:
+        """One more."""
+        self.total += 1
+
+
+retries: Final = Retries()
+
+
 def waits(jitter: Callable[[], float] = random.random) -> Iterator[float]:
     """Seconds to wait before each further try: doubling, with jitter, at most `LONGEST_WAIT_S`."""
     wait_s = FIRST_WAIT_S
@@ -42,6 +56,7 @@ def until_available(
         try:
             return action()
         except StoreUnavailableError as error:
+            retries.add()
             log.warning("%s: the store is unavailable, trying again: %s", what, error)
         until = time.monotonic() + wait_s
         while time.monotonic() < until:

@@ -38,7 +38,7 @@ from tokentide_schemas.share_tables import SHARES_FINAL_TABLE, SHARES_LIVE_TABLE
 from tokentide_schemas.shares import ShareRecordError, decode_shares
 from tokentide_sinks.consumer_group import GroupMember, LostPartitionsError
 from tokentide_sinks.kafka import GROUP_ROLLUPS, record_of
-from tokentide_sinks.retry import StoppedError, until_available
+from tokentide_sinks.retry import StoppedError, retries, until_available
 from tokentide_sinks.samples import sample_rows
 from tokentide_sinks.settings import SinkSettings
 from tokentide_sinks.store import Store
@@ -150,6 +150,8 @@ class RollupsSink:
             "updated_at_ms": int(self._clock() * 1000),
             "stored_rows_total": self.stored_rows,
             "refused_records_total": self.refused_records,
+            **self._store.counters(),
+            "store_retries_total": retries.total,
             "waiting_for_store": self._member.is_paused,
             "waiting_rows": self._rows,
             "lag_records": self._lag(),

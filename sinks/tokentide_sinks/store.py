@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -93,6 +94,16 @@ class Store:
             "query_retries": 0,
         }
         self._client: Any = None
+        self.inserts = self.inserted_rows = 0
+        self.insert_seconds = 0.0
+
+    def counters(self) -> dict[str, float]:
+        """What was inserted since the start, for a process' status."""
+        return {
+            "inserts_total": self.inserts,
+            "insert_seconds_total": round(self.insert_seconds, 6),
+            "inserted_rows_total": self.inserted_rows,
+        }
 
     def _connected(self) -> Any:
         if self._client is None:
@@ -113,11 +124,16 @@ class Store:
         settings = dict(INSERT_SETTINGS)
         if token is not None:
             settings["insert_deduplication_token"] = token
+        began_s = time.monotonic()
         try:
             self._connected().insert_arrow(table, rows, settings=settings)
         except (ClickHouseError, OSError, EOFError) as error:
             self._forget_after(error)
             raise classify(error) from error
+        finally:
+            self.insert_seconds += time.monotonic() - began_s
+        self.inserts += 1
+        self.inserted_rows += rows.num_rows
 
     def command(self, sql: str, settings: Mapping[str, Any] | None = None) -> None:
         """Run a statement that returns nothing."""

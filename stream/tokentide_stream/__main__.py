@@ -14,6 +14,7 @@ import uvloop
 
 from tokentide_schemas.catalogue import CatalogueError
 from tokentide_schemas.cube_file import CubeFileError
+from tokentide_schemas.health import Health
 from tokentide_schemas.settings import load_settings
 from tokentide_stream.app import TopicError, build_app
 from tokentide_stream.settings import StreamSettings
@@ -30,6 +31,7 @@ def main() -> int:
     except (TopicError, CatalogueError, CubeFileError) as error:
         sys.stderr.write(f"tokentide worker: {error}\n")
         return 1
+    app.health = Health("stream").serve(settings)
     worker = faust.Worker(app, loop=loop, loglevel="info", redirect_stdouts=False)
     worker.execute_from_commandline()
     return 0

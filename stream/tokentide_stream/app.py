@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from tokentide_schemas import topics
 from tokentide_schemas.catalogue import load_catalogue
 from tokentide_schemas.cube_file import load_cubes
 from tokentide_schemas.cubes import Cube
+from tokentide_schemas.health import Health
 from tokentide_schemas.kafka_settings import kafka_client
 from tokentide_schemas.settings import write_json_atomically
 from tokentide_stream.faust_options import faust_options
@@ -55,6 +57,18 @@ class StreamApp(faust.App):  # type: ignore[misc]  # faust ships no types for it
     """A Faust app that lets the worker finish before the consumer goes away."""
 
     worker: RollupWorker | None = None
+    health: Health | None = None
+
+    def beat(self) -> None:
+        """The loop has turned; told about once a second."""
+        now_s = time.monotonic()
+        if self.health is None or self.worker is None or now_s - self._beat_s < STATUS_INTERVAL_S:
+            return
+        self._beat_s = now_s
+        self.health.ready(is_ready(self))
+        self.health.tick(self.worker.status(), ["partitions are being moved"] if self.rebalancing else [])
+
+    _beat_s = 0.0
 
     async def on_stop(self) -> None:
         """Publish and checkpoint what has come, then stop."""
@@ -172,6 +186,8 @@ def _attach(app: StreamApp, worker: RollupWorker, usage: Any, settings: StreamSe
                     await worker.step()
             except Exception:  # noqa: BLE001 - whatever it is, the state may be half published
                 die("publishing failed")
+            # Here, not where it is written down: a step that hangs must not look alive.
+            app.beat()
             await app.sleep(TICK_S)
 
     app.task(tick)

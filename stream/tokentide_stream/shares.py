@@ -16,6 +16,7 @@ import faust
 import uvloop
 
 from tokentide_schemas.catalogue import CatalogueError, load_catalogue
+from tokentide_schemas.health import Health
 from tokentide_schemas.settings import load_settings
 from tokentide_stream.app import TopicError
 from tokentide_stream.settings import StreamSettings
@@ -33,6 +34,7 @@ def main() -> int:
     except (TopicError, CatalogueError) as error:
         sys.stderr.write(f"tokentide shares: {error}\n")
         return 1
+    app.health = Health("shares").serve(settings)
     faust.Worker(app, loop=loop, loglevel="info", redirect_stdouts=False).execute_from_commandline()
     return 0
 

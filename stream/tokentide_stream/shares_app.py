@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from faust.types import TP
 from tokentide_schemas import topics
 from tokentide_schemas.catalogue import Catalogue
 from tokentide_schemas.catalogue.watching import CatalogueFiles
+from tokentide_schemas.health import Health
 from tokentide_schemas.settings import write_json_atomically
 from tokentide_stream.app import STATUS_INTERVAL_S, TICK_S, die, is_ready, topic_facts
 from tokentide_stream.faust_options import faust_options
@@ -33,6 +35,18 @@ class SharesApp(faust.App):  # type: ignore[misc]  # faust ships no types for it
     """A Faust app that lets the worker finish before the consumer goes away."""
 
     worker: SharesWorker | None = None
+    health: Health | None = None
+
+    def beat(self) -> None:
+        """The loop has turned; told about once a second."""
+        now_s = time.monotonic()
+        if self.health is None or self.worker is None or now_s - self._beat_s < STATUS_INTERVAL_S:
+            return
+        self._beat_s = now_s
+        self.health.ready(is_ready(self))
+        self.health.tick(self.worker.status(), ["partitions are being moved"] if self.rebalancing else [])
+
+    _beat_s = 0.0
 
     async def on_stop(self) -> None:
         """Publish and checkpoint what has come, then stop."""
@@ -125,6 +139,8 @@ def _attach(app: SharesApp, worker: SharesWorker, rollups: Any, settings: Stream
                     await worker.step()
             except Exception:  # noqa: BLE001 - whatever it is, the state may be half published
                 die("publishing failed")
+            # Here, not where it is written down: a step that hangs must not look alive.
+            app.beat()
             await app.sleep(TICK_S)
 
     app.task(tick)

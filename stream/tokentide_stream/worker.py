@@ -73,6 +73,7 @@ class _Partition:
     newest_appended_ms: int = 0
     checkpointed_offset: int = -1
     progress_at: float = 0.0
+    checkpoint_bytes: int = 0
     received_at: float = 0.0
 
 
@@ -243,6 +244,7 @@ class RollupWorker:
     async def _checkpoint(self, number: int, part: _Partition) -> None:
         began = self.clock()
         value = checkpoint.dump(part.state, self.epoch)
+        part.checkpoint_bytes = len(value)
         self._checkpoint_took_s += max(0.0, self.clock() - began)
         offset = part.state.applied_offset
         key = b"%d/" % number + self.incarnation.encode()
@@ -302,7 +304,12 @@ class RollupWorker:
             max(0, self.outlet.end_offset(number) - part.state.applied_offset - 1)
             for number, part in self.partitions.items()
         )
+        now = self.clock()
+        marks = [state.watermark_ms for state in states if state.watermark_ms > 0]
         return {
+            "checkpoint_age_s": now - self._checkpointed_at,
+            "checkpoint_bytes": sum(part.checkpoint_bytes for part in self.partitions.values()),
+            **({"watermark_age_s": max(0.0, now - min(marks) / 1000)} if marks else {}),
             "applied_events_total": self.events_total,
             "missing_offsets_total": self.missing_offsets,
             "lag_records": lag,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlencode
@@ -31,8 +32,8 @@ _OPEN_PATHS: Final = ("/login", "/healthz", "/static/login.css", "/static/favico
 _COOKIE_S: Final = 30 * 86_400
 
 
-def build_app(service: BoardService, access: BoardAccess) -> Starlette:
-    """The application. It holds no state of its own."""
+def build_app(service: BoardService, access: BoardAccess, answered: Counter[str] | None = None) -> Starlette:
+    """The application. It holds no state of its own. answered: counts replies by HTTP status."""
 
     async def page(request: Request) -> Response:
         return HTMLResponse(await run_in_threadpool(_page, service, request.path_params.get("uid", "")))
@@ -84,7 +85,7 @@ def build_app(service: BoardService, access: BoardAccess) -> Starlette:
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[
-            Middleware(_Guard, access=access),
+            Middleware(_Guard, access=access, answered=answered if answered is not None else Counter()),
             Middleware(GZipMiddleware, minimum_size=2048, compresslevel=4),
         ],
         exception_handlers={BoardError: _problem},
@@ -94,8 +95,9 @@ def build_app(service: BoardService, access: BoardAccess) -> Starlette:
 class _Guard:
     """Refuses foreign hosts, foreign pages and strangers before anything else runs; adds the security headers."""
 
-    def __init__(self, app: ASGIApp, access: BoardAccess) -> None:
+    def __init__(self, app: ASGIApp, access: BoardAccess, answered: Counter[str]) -> None:
         self._app = app
+        self._answered = answered
         self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,6 +107,7 @@ class _Guard:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
+                self._answered[str(message["status"])] += 1
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)

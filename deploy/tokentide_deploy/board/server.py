@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,8 +26,9 @@ from tokentide_deploy.config.settings import BoardProcessSettings
 from tokentide_deploy.errors import DeployError, PortInUseError
 from tokentide_deploy.http_server import HttpServer, listen
 from tokentide_deploy.stack_state import ClickHouseAccount
+from tokentide_schemas.health import Health
 from tokentide_schemas.network import is_loopback
-from tokentide_schemas.settings import load_settings, write_json_atomically
+from tokentide_schemas.settings import HealthSettings, load_settings, write_json_atomically
 
 logger = logging.getLogger(__name__)
 READY_FILE_VARIABLE: Final = "TOKENTIDE_READY_FILE"
@@ -45,15 +47,24 @@ class BoardSettings:
     ready_file: Path | None = None
 
 
-def serve(settings: BoardSettings, on_ready: Callable[[str], None] | None = None) -> int:
-    """Run until SIGTERM or SIGINT; `on_ready` is given the URL. Raises PortInUseError, DeployError."""
+def serve(
+    settings: BoardSettings,
+    on_ready: Callable[[str], None] | None = None,
+    served: HealthSettings | None = None,
+) -> int:
+    """Run until SIGTERM or SIGINT; `on_ready` is given the URL. served: where /healthz and so on are.
+
+    Raises PortInUseError, DeployError.
+    """
     if not is_loopback(settings.host) and not settings.token:
         raise DeployError(f"A board on {settings.host} needs a token: others can reach it. Set {TOKEN_VARIABLE}.")
     folder = settings.dashboards or (COMMITTED_FOLDER if COMMITTED_FOLDER.is_dir() else None)
     # The name of this machine is as good as its address: nobody else decides where it leads.
     names = settings.allowed_hosts | ({socket.gethostname().lower()} if settings.token else set())
     access = BoardAccess(settings.host, settings.token, frozenset(names))
-    app = build_app(BoardService(DashboardFolder(folder), StoreClient(settings.account)), access)
+    answered: Counter[str] = Counter()
+    app = build_app(BoardService(DashboardFolder(folder), StoreClient(settings.account)), access, answered)
+    health = Health("board").serve(served or HealthSettings())
     with contextlib.closing(_listen(settings.host, settings.port)) as listener:
         port = int(listener.getsockname()[1])
         url = board_url(settings.host, port, settings.token)
@@ -69,13 +80,17 @@ def serve(settings: BoardSettings, on_ready: Callable[[str], None] | None = None
             timeout_graceful_shutdown=3,
         )
 
+        def turn() -> None:
+            health.tick({"requests_total": dict(answered)})
+
         def ready() -> None:
+            health.ready()
             if settings.ready_file is not None:
                 write_json_atomically(settings.ready_file, {"pid": os.getpid(), "host": settings.host, "port": port})
             if on_ready is not None:
                 on_ready(url)
 
-        HttpServer(config, ready).run(sockets=[listener])
+        HttpServer(config, ready, turn).run(sockets=[listener])
     return 0
 
 
@@ -115,10 +130,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command of the stack's child; returns the exit status."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s board: %(message)s")
     try:
-        settings = settings_from(
-            sys.argv[1:] if arguments is None else arguments, load_settings(BoardProcessSettings).environment()
-        )
-        return serve(settings, lambda url: logger.info("serving on %s", url.partition("?")[0]))
+        process = load_settings(BoardProcessSettings)
+        settings = settings_from(sys.argv[1:] if arguments is None else arguments, process.environment())
+        return serve(settings, lambda url: logger.info("serving on %s", url.partition("?")[0]), process)
     except DeployError as error:
         logger.error("%s", error)
         return error.exit_status

@@ -4,6 +4,7 @@ import http.client
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from tokentide_deploy.board.address import CLICKHOUSE_VARIABLE, TOKEN_VARIABLE
@@ -20,6 +21,11 @@ from tokentide_sinks.limits import EXIT_STOPPED_BY_LIMIT
 
 _EXTERNAL_TIMEOUT_S = 30.0
 _POLL_S = 0.5
+WITH_HEALTH = (
+    *("store", "stream", "shares", "events-sink", "rollups-sink", "maintenance"),
+    *("alerts", "notify", "board", "collector"),
+)
+"""Components that answer /healthz, /readyz and /metrics, each on a port that is free at the start."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,7 @@ class StackPlan:
     board: BoardListener
     scenario: str | None = None
     collector_port: int = 0
+    health_ports: Mapping[str, int] = field(default_factory=dict)
 
 
 def components(plan: StackPlan) -> list[ComponentSpec | StepSpec]:
@@ -155,6 +162,8 @@ def _environment(plan: StackPlan, name: str) -> dict[str, str]:
         **plan.addresses.environment(),
         "TOKENTIDE_READY_FILE": str(plan.data_dir.ready_file(name)),
         "TOKENTIDE_STATUS_FILE": str(plan.data_dir.status_file(name)),
+        "TOKENTIDE_HEALTH_HOST": HOST,
+        "TOKENTIDE_HEALTH_PORT": str(plan.health_ports.get(name, 0)),
         # Log lines must be in the file when the process is killed.
         "PYTHONUNBUFFERED": "1",
     }

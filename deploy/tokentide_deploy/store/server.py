@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,9 @@ from tokentide_deploy.store.engine import Engine
 from tokentide_deploy.store.engine_config import EngineSettings
 from tokentide_deploy.store.errors import StoreError
 from tokentide_deploy.store.lock import DirectoryLock, DirectoryTakenError
+from tokentide_schemas.health import Health
 from tokentide_schemas.network import is_loopback
-from tokentide_schemas.settings import load_settings, write_json_atomically
+from tokentide_schemas.settings import HealthSettings, load_settings, write_json_atomically
 
 logger = logging.getLogger(__name__)
 EXIT_USAGE = 2
@@ -132,8 +134,8 @@ def settings_from(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     )
 
 
-def serve(settings: StoreSettings) -> int:
-    """Runs the store until SIGTERM or SIGINT; returns the exit status."""
+def serve(settings: StoreSettings, health: HealthSettings | None = None) -> int:
+    """Runs the store until SIGTERM or SIGINT; returns the exit status. health: where /healthz and so on are served."""
     try:
         lock = DirectoryLock(settings.data_dir)
     except DirectoryTakenError as error:
@@ -159,7 +161,7 @@ def serve(settings: StoreSettings) -> int:
                 engine, settings.access, threads=settings.request_threads, loopback_only=settings.is_loopback
             )
             try:
-                _run(settings, service, listener)
+                _run(settings, service, listener, health or HealthSettings())
             finally:
                 service.close()
                 if settings.ready_file is not None:
@@ -168,7 +170,8 @@ def serve(settings: StoreSettings) -> int:
     return 0
 
 
-def _run(settings: StoreSettings, service: StoreService, listener: socket.socket) -> None:
+def _run(settings: StoreSettings, service: StoreService, listener: socket.socket, served: HealthSettings) -> None:
+    health = Health("store", lambda: service.metrics.render(time.monotonic())).serve(served)
     config = uvicorn.Config(
         build_app(service),
         http="httptools",
@@ -192,11 +195,12 @@ def _run(settings: StoreSettings, service: StoreService, listener: socket.socket
     }
 
     def on_ready() -> None:
+        health.ready()
         logger.info("serving on %s:%s", ready["host"], ready["port"])
         if settings.ready_file is not None:
             write_json_atomically(settings.ready_file, ready)
 
-    HttpServer(config, on_ready).run(sockets=[listener])
+    HttpServer(config, on_ready, health.tick).run(sockets=[listener])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -206,10 +210,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # One warning a request whose client went away says nothing that the metrics do not.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     try:
-        settings = settings_from(
-            sys.argv[1:] if arguments is None else arguments, load_settings(StoreProcessSettings).environment()
-        )
+        process = load_settings(StoreProcessSettings)
+        settings = settings_from(sys.argv[1:] if arguments is None else arguments, process.environment())
     except SettingsError as error:
         logger.error("%s", error)
         return EXIT_USAGE
-    return serve(settings)
+    return serve(settings, process)

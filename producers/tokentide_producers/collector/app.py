@@ -242,8 +242,16 @@ class Collector:
         return Reply(b'{"status":"ready"}')
 
     async def _metrics_page(self, _: Request) -> Reply:
-        page = self._metrics.page(in_flight_bytes=self._in_flight.bytes, kafka_ready=self._delivery.is_ready)
-        return Reply(page.encode(), metrics_page.CONTENT_TYPE)
+        return Reply(self.metrics_text().encode(), metrics_page.CONTENT_TYPE)
+
+    @property
+    def is_ready(self) -> bool:
+        """Kafka has answered lately."""
+        return self._delivery.is_ready
+
+    def metrics_text(self) -> str:
+        """The page for Prometheus; from any thread."""
+        return self._metrics.page(in_flight_bytes=self._in_flight.bytes, kafka_ready=self._delivery.is_ready)
 
     async def _openapi(self, _: Request) -> Reply:
         return Reply(pages.openapi_json())

@@ -32,13 +32,16 @@ class Metrics:
         """The page for GET /metrics."""
         out = [
             *_family("requests_total", "counter", "HTTP requests by route and status."),
-            *(_line("requests_total", n, route=r, status=str(s)) for (r, s), n in sorted(self.requests.items())),
+            *(_line("requests_total", n, route=r, status=str(s)) for (r, s), n in sorted(self.requests.copy().items())),
             *_family("events_accepted_total", "counter", "Events that Kafka has acknowledged."),
-            *(_line("events_accepted_total", n, route=r) for r, n in sorted(self.accepted.items())),
+            *(_line("events_accepted_total", n, route=r) for r, n in sorted(self.accepted.copy().items())),
             *_family("events_rejected_total", "counter", "Events that were refused, by reason."),
-            *(_line("events_rejected_total", n, route=r, reason=w) for (r, w), n in sorted(self.rejected.items())),
+            *(
+                _line("events_rejected_total", n, route=r, reason=w)
+                for (r, w), n in sorted(self.rejected.copy().items())
+            ),
             *_family("content_fields_dropped_total", "counter", "Fields with text of prompts or answers, dropped."),
-            *(_line("content_fields_dropped_total", n, route=r) for r, n in sorted(self.content_fields.items())),
+            *(_line("content_fields_dropped_total", n, route=r) for r, n in sorted(self.content_fields.copy().items())),
             *_family("spans_ignored_total", "counter", "Spans that are no model calls."),
             _line("spans_ignored_total", self.ignored_spans),
             *_family("identifiers_without_key_total", "counter", "Users and sessions left unknown without a hash key."),

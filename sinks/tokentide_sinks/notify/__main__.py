@@ -10,6 +10,7 @@ import threading
 from typing import Any
 
 from tokentide_schemas.alerting.loading import AlertsFileError, load_alert_config
+from tokentide_schemas.health import Health
 from tokentide_schemas.settings import load_settings, write_json_atomically
 from tokentide_sinks.notify.notifier import Notifier
 from tokentide_sinks.settings import NotifySettings
@@ -28,11 +29,15 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
 
+    health = Health("notify").serve(settings)
+
     def on_ready() -> None:
+        health.ready()
         if settings.ready_file is not None:
             write_json_atomically(settings.ready_file, {"component": "notify", "pid": os.getpid()})
 
     def on_tick(status: dict[str, Any]) -> None:
+        health.tick(status)
         if settings.status_file is not None:
             write_json_atomically(settings.status_file, status)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from tokentide_schemas.alerting import AlertsFileError, load_alert_config
 from tokentide_schemas.catalogue import CatalogueError, load_catalogue
+from tokentide_schemas.health import Health
 from tokentide_schemas.settings import load_settings, write_json_atomically
 from tokentide_stream.alerting.process import AlertingProcess
 from tokentide_stream.alerting.settings import AlertingSettings
@@ -24,11 +25,15 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
 
+    health = Health("alerts").serve(settings)
+
     def on_ready() -> None:
+        health.ready()
         if settings.ready_file is not None:
             write_json_atomically(settings.ready_file, {"component": "alerts", "pid": os.getpid()})
 
     def on_tick(status: dict[str, Any]) -> None:
+        health.tick(status, [f"{status['state']}: {status['problem']}"] if status["problem"] else [])
         if settings.status_file is not None:
             write_json_atomically(settings.status_file, status)
 

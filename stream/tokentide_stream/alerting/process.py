@@ -91,6 +91,7 @@ class AlertingProcess:
             "state": self._state,
             "problem": self._problem,
             "evaluated_until_ms": None if until is None else int(until.timestamp() * 1000),
+            "evaluated_age_s": None if until is None else max(0.0, self._clock() - until.timestamp()),
             "evaluated_windows_total": 0 if engine is None else engine.windows,
             "open_alerts": 0 if engine is None else len(engine.open_alerts),
             "told_changes_total": self._told,

@@ -1,0 +1,112 @@
+"""TLS and SASL against a real broker: every kind of client that the platform has connects by settings alone."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import aiokafka
+import faust
+import pytest
+from confluent_kafka import KafkaException
+from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
+
+from deploy.secure_kafka import PASSWORD, SecureKafka, make_authority, secure_kafka
+from tokentide_deploy.embedded_kafka import broker_is_ready
+from tokentide_deploy.kafka_topics import TopicSetupError, ensure_topics
+from tokentide_producers.emitter import Emitter
+from tokentide_producers.usage_topic import has_records
+from tokentide_schemas import topics
+from tokentide_sinks.consumer_group import GroupMember
+from tokentide_sinks.kafka import topic_id
+from tokentide_sinks.settings import SinkSettings
+from tokentide_stream.faust_options import faust_options
+from tokentide_stream.settings import StreamSettings
+
+pytestmark = [pytest.mark.embedded]
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
+    folder = tmp_path_factory.mktemp("secure")
+    authority, ca_file = make_authority(folder)
+    with secure_kafka(folder, authority, ca_file) as running:
+        yield running
+
+
+@pytest.fixture(params=["PLAIN", "SCRAM-SHA-512"])
+def settings(request: Any, secure: SecureKafka, monkeypatch: pytest.MonkeyPatch) -> SecureKafka:
+    for name, value in secure.variables(request.param).items():
+        monkeypatch.setenv(name, value)
+    return secure
+
+
+def test_events_go_from_an_emitter_through_tls_to_a_sinks_consumer(settings: SecureKafka) -> None:
+    assert broker_is_ready(settings.servers, timeout_s=30)
+    ensure_topics(settings.servers, partitions=1)
+    with Emitter(settings.servers, gateway="secure") as emitter:
+        emitter.emit(
+            request_model="m", provider="p", outcome="ok", input_uncached_tokens=1, output_tokens=1, usage_reported=True
+        )
+        assert emitter.flush(60)
+    assert has_records(settings.servers, topics.USAGE)
+    assert topic_id(settings.servers, topics.USAGE) == topic_id(settings.servers, topics.USAGE)
+    member = GroupMember(
+        SinkSettings(kafka_bootstrap_servers=settings.servers),
+        "secure-test",
+        [topics.USAGE],
+        threading.Event(),
+        lambda assigned: assigned,
+        lambda _revoked: None,
+    )
+    member.join()
+    try:
+        read: list[Any] = []
+        for _ in range(1200):
+            read += member.read(10)
+            if read:
+                break
+        assert read
+    finally:
+        member.leave()
+
+
+def test_the_worker_connects_with_the_same_settings(settings: SecureKafka) -> None:
+    options = faust_options(StreamSettings(kafka_bootstrap_servers=settings.servers), 1)
+    assert PASSWORD not in repr(options)
+    app = faust.App("secure-test", **{**options, "broker": f"kafka://{settings.servers}"})
+    auth = credentials_to_aiokafka_auth(app.conf.broker_credentials, app.conf.ssl_context)
+
+    async def topics_seen() -> set[str]:
+        client = aiokafka.AIOKafkaConsumer(bootstrap_servers=settings.servers, **auth)
+        await client.start()
+        try:
+            return set(await client.topics())
+        finally:
+            await client.stop()
+
+    ensure_topics(settings.servers, partitions=1)
+    assert topics.USAGE in asyncio.run(topics_seen())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"TOKENTIDE_KAFKA_SASL_PASSWORD": "wrong-pass-w0rd"},
+        {"TOKENTIDE_KAFKA_SECURITY_PROTOCOL": "PLAINTEXT", "TOKENTIDE_KAFKA_SASL_USERNAME": "",
+         "TOKENTIDE_KAFKA_SSL_CA_FILE": ""},
+        {"TOKENTIDE_KAFKA_SSL_CA_FILE": ""},
+    ],
+    ids=["password", "no TLS", "unknown authority"],
+)  # fmt: skip
+def test_with_wrong_settings_nothing_connects_and_no_password_is_said(
+    secure: SecureKafka, wrong: dict[str, str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in secure.variables("PLAIN", **wrong).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises((TopicSetupError, KafkaException)) as caught:
+        ensure_topics(secure.servers, partitions=1, timeout_s=5)
+    said = str(caught.value) + "".join(capfd.readouterr())
+    assert PASSWORD not in said and "wrong-pass-w0rd" not in said
