@@ -35,6 +35,7 @@ COMMANDS = {
     "replay": "Send a trace file (CSV or JSON lines) as usage events.",
     "verify": "Prove that every event is accounted for and every rollup is right.",
     "dlq": "Dead letters: list, show, replay after a fix, discard.",
+    "doctor": "Find the likely mistakes around a stack, and what to do about each.",
     "config": "Show and check every process's settings and where each came from.",
     "migrate": "Bring topics, tables and the configured cubes to this version.",
     "deploy": "Secrets of a new installation.",

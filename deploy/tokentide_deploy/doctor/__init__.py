@@ -1,0 +1,1 @@
+"""`tokentide doctor`: likely mistakes, found by reading only. Facts are gathered (IO), then judged (pure)."""
