@@ -14,6 +14,7 @@ from confluent_kafka import KafkaException
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
 from deploy.secure_kafka import PASSWORD, SecureKafka, make_authority, secure_kafka
+from tokentide_deploy.doctor import kafka as doctor_kafka
 from tokentide_deploy.embedded_kafka import broker_is_ready
 from tokentide_deploy.kafka_topics import TopicSetupError, ensure_topics
 from tokentide_producers.emitter import Emitter
@@ -110,3 +111,24 @@ def test_with_wrong_settings_nothing_connects_and_no_password_is_said(
         ensure_topics(secure.servers, partitions=1, timeout_s=5)
     said = str(caught.value) + "".join(capfd.readouterr())
     assert PASSWORD not in said and "wrong-pass-w0rd" not in said
+
+
+@pytest.mark.parametrize(
+    ("wrong", "trouble"),
+    [
+        ({}, ""),
+        ({"TOKENTIDE_KAFKA_SASL_PASSWORD": "wrong-pass-w0rd"}, "credentials"),
+        ({"TOKENTIDE_KAFKA_SSL_CA_FILE": ""}, "tls"),
+        ({"TOKENTIDE_KAFKA_SECURITY_PROTOCOL": "PLAINTEXT", "TOKENTIDE_KAFKA_SASL_USERNAME": "",
+          "TOKENTIDE_KAFKA_SSL_CA_FILE": ""}, "tls"),
+    ],
+    ids=["right", "password", "authority", "plaintext"],
+)  # fmt: skip
+def test_doctor_tells_wrong_credentials_from_wrong_tls(
+    secure: SecureKafka, wrong: dict[str, str], trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in secure.variables("PLAIN", **wrong).items():
+        monkeypatch.setenv(name, value)
+    facts = doctor_kafka.gather(secure.servers, timeout_s=15)
+    assert facts.connection.trouble == trouble, facts.connection
+    assert "wrong-pass-w0rd" not in facts.connection.detail and PASSWORD not in facts.connection.detail
