@@ -46,7 +46,8 @@ class Settings(BaseSettings):
 
 def variable_of(kind: type[BaseSettings], name: str) -> str:
     """The environment variable of a field."""
-    return f"{kind.model_config.get('env_prefix', '')}{name}".upper()
+    alias = kind.model_fields[name].validation_alias if name in kind.model_fields else None
+    return alias if isinstance(alias, str) else f"{kind.model_config.get('env_prefix', '')}{name}".upper()
 
 
 def nested_of(field: FieldInfo) -> type[BaseSettings] | None:
@@ -78,7 +79,7 @@ def _sentence(kind: type[BaseSettings], item: Mapping[str, Any]) -> str:
     message = str(item["msg"]).removeprefix("Value error, ")
     if not loc:
         return message
-    name = str(loc[0])
+    name = next((one for one, of in kind.model_fields.items() if of.validation_alias == loc[0]), str(loc[0]))
     field = kind.model_fields.get(name)
     variable = variable_of(kind, name)
     if item["type"] == "missing" and field is not None:

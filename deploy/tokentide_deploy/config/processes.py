@@ -12,6 +12,7 @@ from tokentide_deploy.config.settings import (
     CommandSettings,
     GatewaySettings,
     GrafanaVariables,
+    LiteLLMProcessSettings,
     StoreProcessSettings,
 )
 from tokentide_producers.collector.settings import CollectorProcessSettings
@@ -45,6 +46,7 @@ PROCESSES: Final = (
     Process("store", "python -m tokentide_deploy.store", StoreProcessSettings),
     Process("simulator", "python -m tokentide_producers.simulator", SimulatorSettings),
     Process("gateway", "your gateway, with `tokentide_producers.emitter.Emitter`", GatewaySettings),
+    Process("litellm", "LiteLLM, with our callback", LiteLLMProcessSettings),
     Process("command", "tokentide ...", CommandSettings),
     Process("grafana", "Grafana, with our provisioning files", GrafanaVariables, is_ours=False),
 )

@@ -7,6 +7,8 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from tokentide_producers.categories.settings import CategorySettings
+from tokentide_producers.litellm.settings import LiteLLMSettings
 from tokentide_producers.settings import EmitterKeys, EmitterSettings, SenderSettings
 from tokentide_schemas.alerting.loading import AlertSettings
 from tokentide_schemas.clickhouse_settings import ClickHouseSecurity
@@ -57,6 +59,14 @@ class GatewaySettings(EmitterSettings):
     """Everything that a gateway with an emitter reads."""
 
     kafka: KafkaSecurity = Field(default_factory=KafkaSecurity)
+    categories: CategorySettings = Field(default_factory=CategorySettings)
+
+
+class LiteLLMProcessSettings(LiteLLMSettings):
+    """Everything that LiteLLM with our callback reads."""
+
+    emitter: EmitterSettings = Field(default_factory=EmitterSettings)
+    kafka: KafkaSecurity = Field(default_factory=KafkaSecurity)
 
 
 class SpoolFolder(Settings):
@@ -82,6 +92,7 @@ class CommandSettings(Addresses, CatalogueSettings, CubeSettings, AlertSettings)
     clickhouse_cluster: str = Field("", description="Name of the ClickHouse cluster; empty for one node.")
     kafka: KafkaSecurity = Field(default_factory=KafkaSecurity)
     clickhouse: ClickHouseSecurity = Field(default_factory=ClickHouseSecurity)
+    categories: CategorySettings = Field(default_factory=CategorySettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     sender: SenderSettings = Field(default_factory=SenderSettings)
     spool: SpoolFolder = Field(default_factory=SpoolFolder)

@@ -7,26 +7,27 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from tokentide_producers.categories.categorizer import Categorizer
 from tokentide_producers.categories.classifying import DEFAULT_RATE, MIN_CONFIDENCE, SampledClassifier
 from tokentide_producers.categories.loading import load_category_rules
+from tokentide_schemas.settings import Settings
 
 
-class CategorySettings(BaseSettings):
-    """Where the rules are, and whether a classifier runs.
+class CategorySettings(Settings):
+    """Where the rules are, and whether a classifier runs."""
 
-    file: rules. classifier: `none`, or `builtin` (needs the extra `classifier`). sample_rate: share of the requests
-    that it sees. min_confidence: below it a request has no label.
-    """
+    model_config = SettingsConfigDict(env_prefix="TOKENTIDE_CATEGORIES_", extra="forbid")
 
-    model_config = SettingsConfigDict(env_prefix="TOKENTIDE_CATEGORIES_", frozen=True, extra="forbid")
-
-    file: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None
-    classifier: Literal["none", "builtin"] = "none"
-    sample_rate: Annotated[float, Field(gt=0, le=1)] = DEFAULT_RATE
-    min_confidence: Annotated[float, Field(ge=0, le=1)] = MIN_CONFIDENCE
+    file: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = Field(
+        None, description="YAML file with rules for categories."
+    )
+    classifier: Literal["none", "builtin"] = Field(
+        "none", description="A classifier of prompts in the gateway; `builtin` needs the extra `classifier`."
+    )
+    sample_rate: float = Field(DEFAULT_RATE, gt=0, le=1, description="Share of the requests that it sees.")
+    min_confidence: float = Field(MIN_CONFIDENCE, ge=0, le=1, description="Below it a request has no label.")
 
 
 @lru_cache(maxsize=1)

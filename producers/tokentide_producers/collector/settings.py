@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from tokentide_producers.categories.settings import CategorySettings
 from tokentide_producers.settings import EmitterKeys, SenderSettings
 from tokentide_schemas.settings import HealthSettings, KafkaSettings, ProcessFiles, Settings
 
@@ -65,3 +66,4 @@ class CollectorProcessSettings(KafkaSettings, ProcessFiles, HealthSettings):
 
     collector: CollectorSettings = Field(default_factory=CollectorSettings)
     emitter: EmitterKeys = Field(default_factory=EmitterKeys)
+    categories: CategorySettings = Field(default_factory=CategorySettings)

@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tokentide_producers.settings import EmitterSettings
+from tokentide_schemas.settings import Settings
 
 ENV_PREFIX = "TOKENTIDE_LITELLM_"
 
 
-class LiteLLMSettings(BaseSettings):
-    """Where events go and what is read beside the numbers.
+class LiteLLMSettings(Settings):
+    """Where events go and what is read beside the numbers."""
 
-    kafka_bootstrap_servers: host:port list (`TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS`). gateway, gateway_region: fields of
-    every event. app_from_key_alias: the virtual key's alias becomes `app` where the request names none; off, because
-    an alias may be a person's name. retry_wait_s: how long a failed attempt may wait to learn whether it was the last
-    one, where LiteLLM does not say; longer than LiteLLM's longest pause before a retry. max_open_requests: requests
-    that are remembered while they run.
-    """
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, populate_by_name=True)
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore", populate_by_name=True)
-
-    kafka_bootstrap_servers: str = Field(min_length=1, validation_alias="TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS")
-    gateway: str = "litellm"
-    gateway_region: str = ""
-    app_from_key_alias: bool = False
-    retry_wait_s: Annotated[float, Field(gt=0)] = 65.0
-    max_open_requests: Annotated[int, Field(gt=0)] = 100_000
+    kafka_bootstrap_servers: str = Field(
+        min_length=1,
+        validation_alias="TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS",
+        description="host:port[,host:port] of the Kafka brokers.",
+    )
+    gateway: str = Field("litellm", description="Name of the gateway in every event.")
+    gateway_region: str = Field("", description="Region of the gateway in every event.")
+    app_from_key_alias: bool = Field(
+        False,
+        description="The virtual key's alias becomes `app` where the request names none; off, because an alias may be "
+        "a person's name.",
+    )
+    retry_wait_s: float = Field(
+        65.0,
+        gt=0,
+        description="How long a failed attempt may wait to learn whether it was the last one, where LiteLLM does not "
+        "say; longer than LiteLLM's longest pause before a retry.",
+    )
+    max_open_requests: int = Field(100_000, gt=0, description="Requests that are remembered while they run.")
 
 
 class SettingsError(ValueError):
