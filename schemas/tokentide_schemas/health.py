@@ -48,7 +48,7 @@ class Health:
         self._status: Mapping[str, Any] = {}
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        self._registry.register(_StatusCollector(process, lambda: self._status))
+        self._registry.register(StatusCollector(process, lambda: self._status))
         self._server: HTTPServer | None = None
 
     def ready(self, is_ready: bool = True) -> None:
@@ -112,7 +112,7 @@ class Health:
             server.server_close()
 
 
-class _StatusCollector:
+class StatusCollector:
     """The declared metrics of a process, from its latest counters. What the process does not say is left out."""
 
     def __init__(self, process: str, status: Callable[[], Mapping[str, Any]]) -> None:

@@ -293,6 +293,16 @@ METRICS: Final[tuple[MetricDef, ...]] = (
         "waiting",
         label="receiver",
     ),
+    # An emitter in a gateway, for the gateway's own registry.
+    _counter("gateway", "tokentide_emitter_accepted_total", "events", "Events taken over by `emit`.", "accepted"),
+    _counter("gateway", "tokentide_emitter_acknowledged_total", "events", "Of these, in Kafka.", "acknowledged"),
+    _gauge("gateway", "tokentide_emitter_in_flight", "events", "Events neither in Kafka nor on disk yet.", "in_flight"),
+    _counter("gateway", "tokentide_emitter_dropped_total", "events", "Events lost, by reason.", "dropped", "reason"),
+    _counter("gateway", "tokentide_emitter_retries_total", "envelopes", "Envelopes that were sent again.", "retries"),
+    _counter("gateway", "tokentide_emitter_spooled_total", "events", "Events written to the spool.", "spooled"),
+    _counter("gateway", "tokentide_emitter_spooled_bytes_total", "bytes", "Bytes of them.", "spooled_bytes"),
+    _counter("gateway", "tokentide_emitter_drained_total", "events", "Events sent out of the spool.", "drained"),
+    _counter("gateway", "tokentide_emitter_evicted_total", "events", "Events that a full spool let go of.", "evicted"),
     # The collector.
     _own(
         "collector",

@@ -33,8 +33,16 @@ FROM pipeline_samples WHERE sampled_at > now() - INTERVAL 300 SECOND
 GROUP BY component
 """
 _WORKER = """
-SELECT toInt64(now()) - toInt64(toUnixTimestamp(max(emitted_at)))
-FROM stream_watermarks FINAL
+WITH counted AS (
+    SELECT partition, argMax(applied_offset, emitted_at) AS applied, max(emitted_at) AS emitted
+    FROM stream_watermarks GROUP BY partition
+), ends AS (
+    SELECT partition, argMax(end_offset, sampled_at) AS end
+    FROM pipeline_samples WHERE component = 'events-sink' AND sampled_at > now() - INTERVAL 1 DAY GROUP BY partition
+)
+SELECT toInt64(now()) - toInt64(toUnixTimestamp(max(emitted))),
+    greatest(toInt64(0), max(toInt64(end) - toInt64(applied) - 1))
+FROM counted LEFT JOIN ends USING partition
 """
 _GATEWAYS = """
 SELECT gateway, toInt64((toInt64(now()) - toInt64(toUnixTimestamp(max(occurred_at)))) / 60) AS minutes,
@@ -63,6 +71,7 @@ WHERE occurred_at > now() - INTERVAL 1 HOUR
 class StoreFacts:
     """None where it could not be asked. migrations: how many are pending, or the words of what does not fit.
     disks: (name, free bytes, total bytes). lag: component -> (records now, two to five minutes ago, age in s).
+    worker: age of its last report in s, records that it has not counted.
     missing_grants: tables that the user may not write. silent: (gateway, minutes). dead: in the last ten minutes, in
     the hour before, events stored in the last ten minutes. models: requests of a day, of these with an unknown model.
     users: requests of an hour, of these without a user."""
@@ -72,7 +81,7 @@ class StoreFacts:
     migrations: int | str | None = None
     disks: Sequence[tuple[str, int, int]] | None = None
     lag: Mapping[str, tuple[int, int, int]] | None = None
-    worker_age_s: int | None = None
+    worker: tuple[int, int] | None = None
     missing_grants: Sequence[str] | None = None
     silent: Sequence[tuple[str, int]] | None = None
     dead: tuple[int, int, int] | None = None
@@ -114,7 +123,7 @@ def gather(account: ClickHouseAccount, timeout_s: int = 6) -> StoreFacts:
             ask("schema", lambda: _migrations(store)),
             ask("disk", lambda: [(str(n), int(f), int(t)) for n, f, t in store.rows(_DISKS)]),
             ask("lag", lambda: {str(c): (int(n), int(b), int(a)) for c, n, b, a in store.rows(_LAG)}),
-            ask("worker", lambda: _age(store.rows(_WORKER)[0][0])),
+            ask("worker", lambda: _worker(store.rows(_WORKER)[0])),
             ask("grants", lambda: _missing_grants(store)),
             ask("gateways", lambda: [(str(g), int(m)) for g, m, _ in store.rows(_GATEWAYS)]),
             ask("dead-letters", lambda: tuple(int(one or 0) for one in store.rows(_DEAD)[0])),
@@ -126,9 +135,9 @@ def gather(account: ClickHouseAccount, timeout_s: int = 6) -> StoreFacts:
         store.close()
 
 
-def _age(seconds: Any) -> int | None:
+def _worker(row: Sequence[Any]) -> tuple[int, int] | None:
     # An empty table's maximum is 1970.
-    return None if seconds is None or int(seconds) > 1_000_000_000 else max(0, int(seconds))
+    return None if int(row[0]) > 1_000_000_000 else (max(0, int(row[0])), int(row[1]))
 
 
 def _migrations(store: Store) -> int | str:
@@ -180,7 +189,7 @@ def judge(facts: StoreFacts) -> list[Finding]:
         "grants": (facts.missing_grants, _judge_grants),
         "schema": (facts.migrations, _judge_schema),
         "lag": (facts.lag, _judge_lag),
-        "worker": (facts.worker_age_s, _judge_worker),
+        "worker": (facts.worker, _judge_worker),
         "gateways": (facts.silent, _judge_gateways),
         "dead-letters": (facts.dead, _judge_dead),
         "unknown-models": (facts.models, _judge_models),
@@ -221,11 +230,12 @@ def _judge_lag(lag: Mapping[str, tuple[int, int, int]]) -> Finding:
     return ok("lag", f"at most {behind:,} records, not growing")
 
 
-def _judge_worker(age_s: int) -> Finding:
-    if age_s > 60:
+def _judge_worker(worker: tuple[int, int]) -> Finding:
+    age_s, behind = worker
+    if age_s > 60 and behind:
         advice = "Look at the log of python -m tokentide_stream and at its /readyz; restart it when it hangs."
-        return failure("worker", f"its last report is {age_s:,} s old", advice)
-    return ok("worker", f"reported {age_s} s ago")
+        return failure("worker", f"its last report is {age_s:,} s old, and {behind:,} records are not counted", advice)
+    return ok("worker", f"reported {age_s:,} s ago" + ("" if behind else ", everything is counted"))
 
 
 def _judge_gateways(silent: Sequence[tuple[str, int]]) -> Finding:
