@@ -102,6 +102,9 @@ class CommandSettings(Addresses, CatalogueSettings, CubeSettings, AlertSettings)
     grafana_clickhouse: SecretStr = Field(
         SecretStr(""), description="ClickHouse's URL as Grafana reaches it: sets up its data source."
     )
+    secrets_dir: Path | None = Field(
+        None, description="Folder of files that are named as variables and hold their values, for `tokentide run`."
+    )
     chromium: Path | None = Field(None, description="A Chromium, for the report's pictures.")
     cache_dir: Path | None = Field(None, description="Where the embedded Kafka's files are kept.")
     kafka_dir: Path | None = Field(None, description="An unpacked Kafka to use instead of fetching one.")
