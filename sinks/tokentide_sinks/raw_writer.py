@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pyarrow as pa
 from confluent_kafka import TopicPartition
 
 from tokentide_schemas import topics
@@ -104,8 +105,9 @@ class RawWriter:
             for table in letters:
                 self._insert("dead_letters", table, None, generation)
             reach("events-sink:after-dead-letters")
-        for table in ledgers:
-            self._insert("ingest_ledger", table, None, generation)
+        if ledgers:
+            # One for all partitions: an insert of a few rows costs as much as one of thousands.
+            self._insert("ingest_ledger", pa.concat_tables(ledgers).unify_dictionaries(), None, generation)
             reach("events-sink:after-ledger")
         return batches
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import psutil
 from rich.console import Console
-from tests.benchmarks.suite import sections, tables
+from tests.benchmarks.suite import peers, sections, tables
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -59,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "end to end": lambda: sections.end_to_end_and_stored(scale, say),
         "partitions": lambda: sections.by_partitions(scale, say),
         "models": lambda: sections.by_models(scale, say),
+        "peers": lambda: peers.compare(scale.peer_events, scale.peer_seconds, say),
     }
     wanted = [name.replace("-", " ") for name in args.only or parts]
     if unknown := set(wanted) - set(parts):

@@ -32,6 +32,7 @@ from tests.benchmarks.suite.usage import Sampler, bytes_below, cpu_between, perc
 from tokentide_deploy.stack_state import load_stack
 
 TOKENTIDE = [sys.executable, "-m", "tokentide_deploy.cli"]
+PROJECT = Path(__file__).resolve().parents[3]
 DRAIN_TIMEOUT_S = 180.0
 Say = Callable[[str], None]
 
@@ -129,28 +130,36 @@ def start_generator(stack: Stack, load: Load) -> subprocess.Popen[str]:
     """Simulated gateways for a while."""
     environment = {**os.environ, "TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS": stack.ready["kafka_bootstrap_servers"]}
     environment["TOKENTIDE_STATUS_FILE"] = str(stack.folder / "generator.status.json")
+    ready = stack.folder / "generator.ready.json"
+    ready.unlink(missing_ok=True)
+    environment["TOKENTIDE_READY_FILE"] = str(ready)
     arguments = ["--rate", str(load.rate), "--duration-s", str(load.seconds), "--gateways", str(load.gateways)]
     if load.models is not None:
         arguments += ["--models", str(load.models)]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "tests.benchmarks.suite.generator", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
+        cwd=PROJECT,
     )
+    # It sends from its own start on; imports and tables of traffic take seconds before.
+    while not ready.exists() and process.poll() is None:
+        time.sleep(0.01)
+    return process
 
 
 def measure(stack: Stack, load: Load, say: Say) -> dict[str, Any]:
     """One load on a running stack. Raises LoadFailedError."""
     own = psutil.Process()
+    client = stack.client()
+    stored_before = _stored(client)
+    kafka_before, store_before = bytes_below(stack.folder / "kafka"), _store_bytes(client)
     generator = start_generator(stack, load)
     sampler = Sampler(lambda: stack.pids() | {"generator": [generator.pid]})
     prober = Prober(stack.ready["kafka_bootstrap_servers"], stack.client, load.partitions) if load.markers else None
     timer = QueryTimer(stack.client) if load.queries else None
-    client = stack.client()
-    stored_before = _stored(client)
-    kafka_before, store_before = bytes_below(stack.folder / "kafka"), _store_bytes(client)
     sampler.start()
     before = sampler.read()
     own_before = own.cpu_times()

@@ -1,0 +1,2 @@
+ALTER TABLE events MODIFY SETTING merge_selector_base = 1000
+;
