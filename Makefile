@@ -12,8 +12,9 @@ FAULTS ?= 500
 EVENTS ?= 2000000
 SEED ?=
 
-# quick for a short make bench.
+# quick for a short make bench; COSTS=write renews what tokentide plan rests on.
 BENCH ?=
+COSTS ?=
 
 .PHONY: audit docs demo test check lint generated unit long chaos bench lock clean help
 
@@ -59,7 +60,8 @@ chaos: $(STAMP) ## faults under load for an hour, then killed and scaled workers
 	PYTHONPATH=tests $(BIN)/python -m chaos.workers --events $(EVENTS) $(if $(SEED),--seed $(SEED))
 
 bench: $(STAMP) ## measure emitter, end to end, growth and peers on this machine, 25 minutes; BENCH=quick for five
-	$(BIN)/python -m tests.benchmarks.suite $(if $(filter quick,$(BENCH)),--quick)
+	$(BIN)/python -m tests.benchmarks.suite $(if $(filter quick,$(BENCH)),--quick) $(if $(filter write,$(COSTS)),--write-costs)
+
 audit: $(STAMP) ## known flaws of the locked packages (asks the advisory database), licences and the bill of materials
 	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements.lock
 	$(BIN)/python -m tokentide_deploy.supply_chain

@@ -41,6 +41,7 @@ COMMANDS = {
     "deploy": "Secrets of a new installation.",
     "health": "Ask a process whether it is ready, as container health checks do.",
     "retention": "How long rows are kept, and what that comes to.",
+    "plan": "What a volume of tokens needs: partitions, processes, cores, disk, network.",
     "forget": "Remove one user's rows from the raw tables.",
 }
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import psutil
 from rich.console import Console
-from tests.benchmarks.suite import peers, sections, tables
+from tests.benchmarks.suite import costs, peers, sections, tables
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="smaller and shorter: about 4 minutes")
     parser.add_argument("--only", action="append", help="a part by its name; may be repeated")
     parser.add_argument("--out", type=Path, default=PROJECT / "build" / "bench", help="folder for bench.json")
+    parser.add_argument("--write-costs", action="store_true", help="renew the costs that `tokentide plan` rests on")
     args = parser.parse_args(arguments)
     scale = sections.QUICK if args.quick else sections.Scale()
     console = Console(stderr=True)
@@ -78,6 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result["sections"][name] = section | {"took_s": round(time.monotonic() - part_began, 1)}
         file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     tables.show(result, Console())
+    end_to_end = result["sections"].get("end to end", {}).get("found", {}).get("end_to_end")
+    if args.write_costs and end_to_end:
+        say(f"wrote {costs.write(result['machine'], end_to_end).relative_to(PROJECT)}")
     say(f"everything is in {file}")
     return 1 if any("failed" in section for section in result["sections"].values()) else 0
 

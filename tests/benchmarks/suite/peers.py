@@ -93,7 +93,8 @@ def fill(servers: str, events: int) -> tuple[int, int, float]:
 
     Returns all events, the millisecond at which the closing ones begin, and bytes an event.
     """
-    AdminClient({"bootstrap.servers": servers}).create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result(30)
+    admin = AdminClient({"bootstrap.servers": servers})
+    admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result(60)
     model, rng, ids = TrafficModel(load_catalogue(), dt.datetime.now(dt.UTC)), np.random.default_rng(3), EventIds()
     producer = Producer(
         {"bootstrap.servers": servers, "linger.ms": 50, "compression.type": "lz4", "batch.size": 1_000_000}

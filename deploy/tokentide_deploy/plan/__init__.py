@@ -1,0 +1,1 @@
+"""How much of everything a volume of tokens needs, from costs that were measured."""
