@@ -39,4 +39,4 @@ class SinkSettings(ConsumerSettings):
         10_000, ge=0, description="Records refused one after another at which the sink stops; 0 turns it off."
     )
     sink_sample_interval_s: float = Field(5.0, gt=0, le=300, description="Pause between two lag samples.")
-    sink_maintenance_interval_s: float = Field(10.0, gt=0, le=3600, description="Pause between two counts of users.")
+    sink_maintenance_interval_s: float = Field(30.0, gt=0, le=3600, description="Pause between two counts of users.")

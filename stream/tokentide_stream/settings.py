@@ -12,7 +12,7 @@ class StreamSettings(PlatformSettings):
 
     stream_allowed_lateness_s: int = Field(120, ge=0, le=86_400, description="How long a window stays open.")
     stream_emit_interval_s: float = Field(1.0, gt=0, le=60, description="Pause between two publications of changes.")
-    stream_checkpoint_interval_s: float = Field(5.0, gt=0, le=300, description="Pause between two checkpoints.")
+    stream_checkpoint_interval_s: float = Field(10.0, gt=0, le=300, description="Pause between two checkpoints.")
     stream_batch_records: int = Field(200, ge=1, le=10_000, description="Envelopes that are counted at once.")
     stream_batch_bytes: int = Field(16_777_216, ge=1, description="Bytes of envelopes that are counted at once.")
     stream_share_interval_s: float = Field(5.0, gt=0, le=300, description="Pause between two publications of shares.")

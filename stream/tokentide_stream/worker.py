@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 QUIET_S = 2.0
 """A partition that is silent for so long publishes everything: slow cubes and tiers need not wait for their turn."""
+PROGRESS_S = 5.0
+"""A partition that rests says so as often, so that readers of rollups know that they are whole."""
 CHECKPOINT_SHARE = 20
 """A checkpoint waits for at least so many times as long as the last one took, so that large states cost little."""
 
@@ -225,7 +227,8 @@ class RollupWorker:
         state = part.state
         if due_at is not None and due_at - part.received_at >= QUIET_S:
             due_at = None
-        if state.is_dirty or now - part.progress_at >= self.settings.stream_checkpoint_interval_s:
+        pause_s = min(PROGRESS_S, self.settings.stream_checkpoint_interval_s)
+        if state.is_dirty or now - part.progress_at >= pause_s:
             records = self._records(number, part, now, due_at)
             await self.outlet.send_rollups(number, records)
             part.progress_at = now

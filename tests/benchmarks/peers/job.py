@@ -2,7 +2,7 @@
 
 The job: each JSON event of a topic becomes a row of `peer_raw` and is counted in `peer_counts` by minute, model and
 category.
-Inserts are large (100,000 rows or a second). Peers run in a virtual environment of their own, with variables for addresses.
+Inserts are large (100,000 rows or a second). Peers run in an environment of their own and get addresses as variables.
 """
 
 from __future__ import annotations
