@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.write_costs and end_to_end:
         say(f"wrote {costs.write(result['machine'], end_to_end).relative_to(PROJECT)}")
     say(f"everything is in {file}")
-    return 1 if any("failed" in section for section in result["sections"].values()) else 0
+    return 1 if _failures(result["sections"]) else 0
+
+
+def _failures(found: Mapping[str, Any]) -> list[str]:
+    """Parts that failed, and peers within theirs."""
+    failed = [name for name, section in found.items() if "failed" in section]
+    peers_found = found.get("peers", {}).get("found", {})
+    return failed + [name for name, one in peers_found.items() if isinstance(one, Mapping) and "failed" in one]
 
 
 if __name__ == "__main__":

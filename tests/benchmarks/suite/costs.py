@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tokentide_deploy.plan.costs import COSTS_VERSION, FILE_NAME, MeasuredCosts
+from tokentide_schemas.topics import USAGE
 
 FILE: Final = Path(__file__).resolve().parents[3] / "deploy" / "tokentide_deploy" / "plan" / FILE_NAME
 
@@ -33,7 +34,7 @@ def costs_of(machine: Mapping[str, Any], load: Mapping[str, Any]) -> MeasuredCos
             },
             "bytes_per_event": {
                 "wire": load["wire_bytes_per_event"],
-                "kafka_disk": load["kafka_disk_bytes_per_event"],
+                "kafka_disk": load["kafka_disk_bytes_per_event"][USAGE],
                 "raw_disk": disk["events"],
             },
             "peak_rss_mib": {

@@ -27,7 +27,7 @@ import clickhouse_connect
 import psutil
 from tests.benchmarks.suite.markers import Prober
 from tests.benchmarks.suite.queries import QueryTimer
-from tests.benchmarks.suite.usage import Sampler, bytes_below, cpu_between, percentile
+from tests.benchmarks.suite.usage import Sampler, cpu_between, percentile
 
 from tokentide_deploy.stack_state import load_stack
 
@@ -155,7 +155,7 @@ def measure(stack: Stack, load: Load, say: Say) -> dict[str, Any]:
     own = psutil.Process()
     client = stack.client()
     stored_before = _stored(client)
-    kafka_before, store_before = bytes_below(stack.folder / "kafka"), _store_bytes(client)
+    kafka_before, store_before = _kafka_bytes(stack), _store_bytes(client)
     generator = start_generator(stack, load)
     sampler = Sampler(lambda: stack.pids() | {"generator": [generator.pid]})
     prober = Prober(stack.ready["kafka_bootstrap_servers"], stack.client, load.partitions) if load.markers else None
@@ -208,7 +208,10 @@ def measure(stack: Stack, load: Load, say: Say) -> dict[str, Any]:
         "cores_used": round(sum(cpu.values()) / drained_s, 2),
         "peak_rss_mib": {name: round(used.peak_rss_bytes / 2**20) for name, used in after.items()},
         "wire_bytes_per_event": round(report["acknowledged_bytes"] / events, 1),
-        "kafka_disk_bytes_per_event": round((bytes_below(stack.folder / "kafka") - kafka_before) / events, 1),
+        "kafka_disk_bytes_per_event": {
+            topic: round((size - kafka_before.get(topic, 0)) / events, 2)
+            for topic, size in sorted(_kafka_bytes(stack).items(), key=lambda item: -item[1])[:6]
+        },
         "store_disk_bytes_per_event": {
             table: round((size - store_before.get(table, 0)) / events, 2)
             for table, size in sorted(_store_bytes(client).items(), key=lambda item: -item[1])[:8]
@@ -245,6 +248,16 @@ def _rounded(value: float | None) -> float | None:
 
 def _stored(client: Any) -> int:
     return int(client.query("SELECT count() FROM events").result_rows[0][0])
+
+
+def _kafka_bytes(stack: Stack) -> dict[str, int]:
+    """Topic -> bytes of its log segments. Indexes are left out: Kafka makes their files large and cuts them later."""
+    found: dict[str, int] = {}
+    for path in (stack.folder / "kafka").rglob("*.log"):
+        topic, _, number = path.parent.name.rpartition("-")
+        if number.isdigit():
+            found[topic] = found.get(topic, 0) + path.stat().st_size
+    return found
 
 
 def _store_bytes(client: Any) -> dict[str, int]:

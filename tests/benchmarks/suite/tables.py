@@ -9,6 +9,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from tokentide_schemas.topics import USAGE
+
 COMPONENTS = (
     "generator", "kafka", "store", "events-sink", "stream", "rollups-sink", "shares", "maintenance", "alerts", "notify",
     "board", "collector", "up", "markers and queries",
@@ -25,6 +27,11 @@ def show(result: Mapping[str, Any], console: Console) -> None:
         for place, (what, value) in enumerate(rows):
             table.add_row(f"[bold]{name}[/]" if place == 0 else "", what, value)
         table.add_section()
+    sections = result["sections"]
+    if all("found" in sections.get(name, {}) for name in ("end to end", "peers")):
+        load = sections["end to end"]["found"]["end_to_end"]
+        for what, value in against_peers(load, sections["peers"]["found"]):
+            table.add_row("", what, value)
     console.print(table)
 
 
@@ -55,12 +62,12 @@ def load_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         for name in COMPONENTS
         if name in found["cpu_s_per_million"]
     ]
-    disk = found["store_disk_bytes_per_event"]
-    rows += [
-        ("bytes an event: envelope, Kafka's disk, raw table", ", ".join(
-            str(value) for value in (
-                found["wire_bytes_per_event"], found["kafka_disk_bytes_per_event"], disk.get("events", "-")))),
-    ]  # fmt: skip
+    disk = (
+        found["wire_bytes_per_event"],
+        found["kafka_disk_bytes_per_event"].get(USAGE, "-"),
+        found["store_disk_bytes_per_event"].get("events", "-"),
+    )
+    rows.append(("bytes an event: envelope, Kafka's disk, raw table", ", ".join(map(str, disk))))
     rows += [
         (f"query beside it: {name}: p50, p99", f"{times['p50_ms']}, {times['p99_ms']} ms")
         for name, times in found["queries"].items()
@@ -83,6 +90,38 @@ def platform_rate(load: Mapping[str, Any]) -> float:
     return float(load["events"] / used)
 
 
+def peer_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Each peer: its version, what the job cost it and the store, and what it does not do."""
+    rows = [("JSON bytes an event", str(found["json_bytes_per_event"]))]
+    for name, one in found.items():
+        if not isinstance(one, Mapping):
+            continue
+        if "failed" in one:
+            rows.append((name, f"failed: {one['failed'][-300:]}"))
+            continue
+        done = "complete" if one["complete"] else f"{one['rows']:,} rows, {one['counted']:,} counted in its time"
+        cost = f"{one['cpu_s_per_million']} CPU-s/M, {one['peak_rss_mib']} MiB, {done}"
+        rows.append((f"{name} ({one['version']}); lacks {one['lacks']}", cost))
+    return rows
+
+
+def against_peers(load: Mapping[str, Any], found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The platform's whole processing and storing in the end-to-end run, against the best of each kind of peer."""
+    outside = ("generator", "markers and queries", "kafka")
+    own = sum(cost for name, cost in load["cpu_s_per_million"].items() if name not in outside)
+    rows = [("tokentide, everything but broker and generator: CPU-s/M", f"{own:.2f}")]
+    for kind, is_framework in (("framework", True), ("hand-written loop", False)):
+        costs = {
+            name: one["cpu_s_per_million"]
+            for name, one in found.items()
+            if isinstance(one, Mapping) and one.get("framework") is is_framework
+        }
+        if costs:
+            best = min(costs, key=lambda name: costs[name])
+            rows.append((f"events per CPU-second against the best {kind}, {best}", f"{costs[best] / own:.1f}x"))
+    return rows
+
+
 def _stack_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [*load_rows(found["end_to_end"]), ("by stored events", ""), *growth_rows(found["by_stored_events"])]
 
@@ -93,4 +132,9 @@ def _plain(found: Any) -> list[tuple[str, str]]:
     return [("", str(found))]
 
 
-_ROWS: dict[str, Any] = {"end to end": _stack_rows, "partitions": growth_rows, "models": growth_rows}
+_ROWS: dict[str, Any] = {
+    "end to end": _stack_rows,
+    "partitions": growth_rows,
+    "models": growth_rows,
+    "peers": peer_rows,
+}

@@ -1,11 +1,10 @@
-"""What processes use: CPU seconds, memory, disk. Sampled from outside, also over restarts."""
+"""What processes use: CPU seconds, memory. Sampled from outside, also over restarts."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import psutil
 
@@ -86,18 +85,6 @@ class Sampler:
 def cpu_between(before: Mapping[str, Usage], after: Mapping[str, Usage]) -> dict[str, float]:
     """CPU seconds of each component between two readings."""
     return {name: used.cpu_s - before.get(name, Usage()).cpu_s for name, used in after.items()}
-
-
-def bytes_below(folder: Path) -> int:
-    """Bytes of all files under a folder; files that vanish meanwhile do not count."""
-    total = 0
-    for path in folder.rglob("*"):
-        try:
-            if path.is_file() and not path.is_symlink():
-                total += path.stat().st_size
-        except FileNotFoundError:
-            continue
-    return total
 
 
 def percentile(values: list[float], level: float) -> float | None:
