@@ -57,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(f"[dim]{time.monotonic() - began:6.0f} s[/]  {line}", highlight=False, soft_wrap=True)
 
     parts: dict[str, Callable[[], Any]] = {
+        "emitter": lambda: sections.emitter(scale, say),
         "end to end": lambda: sections.end_to_end_and_stored(scale, say),
         "partitions": lambda: sections.by_partitions(scale, say),
         "models": lambda: sections.by_models(scale, say),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.benchmarks.suite import stored_events
-from tests.benchmarks.suite.stack_load import Load, Stack, measure
+from tests.benchmarks.suite.stack_load import PROJECT, Load, LoadFailedError, Stack, measure
 
 Say = Callable[[str], None]
 
@@ -34,6 +37,7 @@ class Scale:
     stored: tuple[int, ...] = (100_000, 10_000_000, 100_000_000)
     partitions: tuple[int, ...] = (1, 4, 12)
     models: tuple[int, ...] = (30, 1_000)
+    emitter_events: int = 200_000
     peer_events: int = 1_000_000
     peer_seconds: float = 40.0
 
@@ -46,6 +50,7 @@ QUICK: Final = Scale(
     stored=(100_000, 2_000_000),
     partitions=(1, 4),
     models=(30, 1_000),
+    emitter_events=50_000,
     peer_events=200_000,
     peer_seconds=15.0,
 )
@@ -63,6 +68,22 @@ def fresh_stack(partitions: int) -> Iterator[Stack]:
             stack.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def emitter(scale: Scale, say: Say) -> dict[str, Any]:
+    """`tests/benchmarks/emitter.py` in a process of its own: what `emit` costs where it is called."""
+    say(f"{scale.emitter_events:,} events through the emitter")
+    answer = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.emitter", str(scale.emitter_events)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=PROJECT,
+    )
+    if answer.returncode:
+        raise LoadFailedError(f"the emitter's benchmark ended with status {answer.returncode}: {answer.stderr[-1500:]}")
+    found: dict[str, Any] = json.loads(answer.stdout)
+    return found
 
 
 def end_to_end_and_stored(scale: Scale, say: Say) -> dict[str, Any]:

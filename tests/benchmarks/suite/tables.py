@@ -126,10 +126,13 @@ def _stack_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [*load_rows(found["end_to_end"]), ("by stored events", ""), *growth_rows(found["by_stored_events"])]
 
 
-def _plain(found: Any) -> list[tuple[str, str]]:
+def _plain(found: Any, path: str = "") -> list[tuple[str, str]]:
+    """Any figures by their path."""
     if isinstance(found, Mapping):
-        return [(str(name), str(value)) for name, value in found.items()]
-    return [("", str(found))]
+        return [row for name, value in found.items() for row in _plain(value, f"{path}: {name}" if path else str(name))]
+    if isinstance(found, int | float) and not isinstance(found, bool):
+        return [(path, f"{found:,.3g}" if abs(found) < 1_000 else f"{found:,.0f}")]
+    return [(path, str(found))]
 
 
 _ROWS: dict[str, Any] = {
