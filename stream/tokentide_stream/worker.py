@@ -39,6 +39,9 @@ QUIET_S = 2.0
 """A partition that is silent for so long publishes everything: slow cubes and tiers need not wait for their turn."""
 PROGRESS_S = 5.0
 """A partition that rests says so as often, so that readers of rollups know that they are whole."""
+EMIT_SHARE = 4
+"""A publication waits for at least so many times as long as the last one took to make, so that a worker that is short of
+processor time gives most of it to counting."""
 CHECKPOINT_SHARE = 20
 """A checkpoint waits for at least so many times as long as the last one took, so that large states cost little."""
 
@@ -109,6 +112,7 @@ class RollupWorker:
         self._emitted_at = clock()
         self._checkpointed_at = clock()
         self._checkpoint_took_s = 0.0
+        self._emit_took_s = 0.0
         self._lock = asyncio.Lock()
 
     async def receive(self, event: Any) -> None:
@@ -117,16 +121,28 @@ class RollupWorker:
         self._partition(message.partition).received.append(event)
         self._waiting_records += 1
         self._waiting_bytes += len(message.value or b"")
-        settings = self.settings
-        if self._waiting_records >= settings.stream_batch_records or self._waiting_bytes >= settings.stream_batch_bytes:
+        if self._is_full:
             await self.step()
 
+    @property
+    def _is_full(self) -> bool:
+        settings = self.settings
+        return (
+            self._waiting_records >= settings.stream_batch_records or self._waiting_bytes >= settings.stream_batch_bytes
+        )
+
     async def step(self) -> None:
-        """Count what has come, publish and checkpoint when due."""
+        """Count, publish and checkpoint when due.
+
+        What has come is counted when it is a full batch, or right before it is published: nobody sees it earlier, and
+        many small batches cost twice as much as one.
+        """
         async with self._lock:
-            self._count()
             now = self.clock()
-            if now - self._emitted_at >= self.settings.stream_emit_interval_s:
+            is_due = now - self._emitted_at >= max(self.settings.stream_emit_interval_s, EMIT_SHARE * self._emit_took_s)
+            if is_due or self._is_full:
+                self._count()
+            if is_due:
                 self._emitted_at = now
                 pause_s = max(self.settings.stream_checkpoint_interval_s, CHECKPOINT_SHARE * self._checkpoint_took_s)
                 due = now - self._checkpointed_at >= pause_s
@@ -213,6 +229,7 @@ class RollupWorker:
     async def _flush(self, with_checkpoint: bool, due_at: float | None) -> None:
         """Publish what is due at a time, or everything."""
         self._checkpoint_took_s = 0.0 if with_checkpoint else self._checkpoint_took_s
+        self._emit_took_s = 0.0
         await asyncio.gather(
             *(
                 self._flush_partition(number, part, with_checkpoint, due_at)
@@ -230,6 +247,7 @@ class RollupWorker:
         pause_s = min(PROGRESS_S, self.settings.stream_checkpoint_interval_s)
         if state.is_dirty or now - part.progress_at >= pause_s:
             records = self._records(number, part, now, due_at)
+            self._emit_took_s += max(0.0, self.clock() - now)
             await self.outlet.send_rollups(number, records)
             part.progress_at = now
             reach("worker:after-rows")
