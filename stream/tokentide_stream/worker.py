@@ -139,7 +139,8 @@ class RollupWorker:
         """
         async with self._lock:
             now = self.clock()
-            is_due = now - self._emitted_at >= max(self.settings.stream_emit_interval_s, EMIT_SHARE * self._emit_took_s)
+            wait_s = max(self.settings.stream_emit_interval_s, EMIT_SHARE * self._emit_took_s)
+            is_due = now - self._emitted_at >= wait_s
             if is_due or self._is_full:
                 self._count()
             if is_due:
