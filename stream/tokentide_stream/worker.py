@@ -40,8 +40,8 @@ QUIET_S = 2.0
 PROGRESS_S = 5.0
 """A partition that rests says so as often, so that readers of rollups know that they are whole."""
 EMIT_SHARE = 4
-"""A publication waits for at least so many times as long as the last one took to make, so that a worker that is short of
-processor time gives most of it to counting."""
+"""A publication waits for at least so many times as long as the last one took to make, so that a worker that is short
+of processor time gives most of it to counting."""
 CHECKPOINT_SHARE = 20
 """A checkpoint waits for at least so many times as long as the last one took, so that large states cost little."""
 
