@@ -215,3 +215,50 @@ def test_a_gap_that_kafka_does_not_explain_ends_the_worker(monkeypatch: pytest.M
             await member.worker.finish()
 
     run(scenario, at(0, 0), at(3, 3))
+
+
+def test_what_comes_between_two_publications_is_counted_as_one_batch() -> None:
+    batches: list[int] = []
+
+    async def scenario(cluster: Cluster) -> None:
+        member = cluster.members[0]
+        for _ in range(2):
+            await member.read(0, 1)
+            await member.worker.step()
+        assert member.worker.events_total == 0
+        state = member.worker.partitions[0].state
+        count = state.apply
+        state.apply = lambda records: (batches.append(len(records)), count(records))[1]  # type: ignore[method-assign]
+        cluster.now_s += 1
+        await member.worker.step()
+        assert member.worker.events_total == 2
+
+    run(scenario, at(0, 0), at(1, 1))
+    assert batches == [2]
+
+
+def test_a_worker_that_needs_long_to_publish_leaves_longer_pauses() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        member = cluster.members[0]
+        worker = member.worker
+        make = worker._records
+
+        def slowly(*arguments: object) -> object:
+            cluster.now_s += 2
+            return make(*arguments)  # type: ignore[arg-type]
+
+        worker._records = slowly  # type: ignore[method-assign,assignment]
+        await member.read(0, 1)
+        cluster.now_s += 1
+        await worker.step()
+        published = len(kinds(cluster))
+        assert published == 3
+        await member.read(0, 1)
+        cluster.now_s += 4 * 2 - 2 - 0.5
+        await worker.step()
+        assert len(kinds(cluster)) == published
+        cluster.now_s += 1
+        await worker.step()
+        assert len(kinds(cluster)) > published
+
+    run(scenario, at(0, 0), at(1, 1))
