@@ -46,6 +46,9 @@ from tokentide_sinks.store import Store
 log = logging.getLogger(__name__)
 _LABEL = pa.dictionary(pa.int32(), pa.utf8())
 
+MAX_WAIT_S = 0.3
+"""A worker publishes about once a second, all partitions at once: waiting on would gather nothing more."""
+
 
 def progress_rows(reports: Sequence[Progress]) -> pa.Table:
     """Rows of `stream_watermarks`."""
@@ -130,7 +133,8 @@ class RollupsSink:
                     self._take(message)
                 waited = self._clock() - self._since
                 if self._ends and (
-                    self._rows >= self._settings.sink_max_rows or waited >= self._settings.sink_max_wait_s
+                    self._rows >= self._settings.sink_max_rows
+                    or waited >= min(MAX_WAIT_S, self._settings.sink_max_wait_s)
                 ):
                     self._cycle()
                 if not ready and self._member.generation:
