@@ -145,6 +145,7 @@ def test_a_checkpoint_of_more_parts_than_can_be_kept_is_said_before_anything_is_
 def test_the_status_counts_events_lag_and_groups() -> None:
     async def scenario(cluster: Cluster) -> None:
         await cluster.members[0].worker.receive(Event(cluster.members[0], at(0, 0, 61)))
+        cluster.now_s += 1
         await cluster.members[0].worker.step()
         assert cluster.members[0].worker.status() == {
             "applied_events_total": 2,
