@@ -1,7 +1,7 @@
 """How long an event takes until a query sees it: marker events of their own, sent beside the load and asked for.
 
 The time of a marker begins right before it is handed to a Kafka client and ends when the answer that shows it has
-arrived. Raw and rollups are asked in turn about every 100 ms, so figures are too long by up to that much, never short.
+arrived. Raw and rollups are asked in turn about every 200 ms, so figures are too long by up to that much, never short.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tokentide_schemas import topics
 
 PROVIDER = "bench-probe"
 EVERY_S = 0.5
-ASK_S = 0.1
+ASK_S = 0.2
 GIVE_UP_S = 60.0
 
 

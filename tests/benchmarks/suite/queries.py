@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from tests.benchmarks.suite.usage import percentile
 
-PAUSE_S: Final = 1.0
+PAUSE_S: Final = 3.0
 """Between two queries, so that they stay what they are in practice: a small part of the work."""
 
 QUERIES: Final[dict[str, str]] = {
