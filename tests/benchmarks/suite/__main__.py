@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             section = {"failed": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
         result["sections"][name] = section | {"took_s": round(time.monotonic() - part_began, 1)}
         file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    tables.show(result, Console())
+    tables.show(result, Console(width=None if sys.stdout.isatty() else 150))
     end_to_end = result["sections"].get("end to end", {}).get("found", {}).get("end_to_end")
     if args.write_costs and end_to_end:
         say(f"wrote {costs.write(result['machine'], end_to_end).relative_to(PROJECT)}")

@@ -53,7 +53,7 @@ def load_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
                 f"{seen[f'{where}_{name}_s']} s" for name in ("p50", "p99", "max")))
             for where in ("raw", "rollups")
         ]  # fmt: skip
-        rows.append(("markers sent, not seen", f"{seen['markers']}, {seen['lost']}"))
+        rows.append(("markers sent; not seen within a minute, raw and rollups", f"{seen['markers']}, {seen['lost']}"))
     if "verified" in found:
         rows.append(("tokentide verify", "holds" if found["verified"]["holds"] else str(found["verified"]["findings"])))
     rows.append(("CPU-s per million events, all", f"{found['cpu_s_per_million_all']}"))
