@@ -196,6 +196,7 @@ def measure(stack: Stack, load: Load, say: Say) -> dict[str, Any]:
     result: dict[str, Any] = {
         "load": asdict(load),
         "events": events,
+        "stored_before": stored_before,
         "tokens": report["acknowledged_tokens"],
         "skipped_events": report["skipped_events"],
         "sent_s": round(sent_s, 2),

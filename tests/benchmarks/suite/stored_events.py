@@ -28,10 +28,12 @@ def fill_up(stack: Stack, events: int, say: Callable[[str], None]) -> float:
         # Random node bits keep ids apart; their order within the millisecond does not matter here.
         client.command(
             f"INSERT INTO events SELECT * REPLACE (occurred_at - INTERVAL {day} DAY AS occurred_at, "
-            f"generateUUIDv7(rowNumberInAllBlocks()) AS event_id, 'bench' AS kafka_topic) FROM events "
-            f"WHERE kafka_topic != 'bench' LIMIT {rows}",
+            f"generateUUIDv7(rowNumberInAllBlocks()) AS event_id, 'bench' AS kafka_topic) "
+            f"FROM (SELECT * FROM events WHERE kafka_topic != 'bench' LIMIT {rows})",
             settings={"optimize_on_insert": 0, "max_insert_threads": 2, "insert_deduplicate": 0},
         )
+        if _count(client, "1") < events - missing + rows:
+            raise RuntimeError(f"{rows} copies were inserted and are not all there")
         say(f"{_count(client, '1'):,} events are stored ({time.monotonic() - began:.0f} s)")
     _wait_for_merges(client)
     client.close()
