@@ -107,7 +107,8 @@ class RawWriter:
             reach("events-sink:after-dead-letters")
         if ledgers:
             # One for all partitions: an insert of a few rows costs as much as one of thousands.
-            self._insert("ingest_ledger", pa.concat_tables(ledgers).unify_dictionaries(), None, generation)
+            block = pa.concat_tables(ledgers).unify_dictionaries().combine_chunks()
+            self._insert("ingest_ledger", block, None, generation)
             reach("events-sink:after-ledger")
         return batches
 
