@@ -88,8 +88,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _failures(found: Mapping[str, Any]) -> list[str]:
-    """Parts that failed, and peers within theirs."""
+    """Parts that failed, peers within theirs, and a load that was not counted exactly."""
     failed = [name for name, section in found.items() if "failed" in section]
+    load = found.get("end to end", {}).get("found", {}).get("end_to_end")
+    if load and not (load["stored_exactly"] and load["verified"]["holds"]):
+        failed.append("verify")
     peers_found = found.get("peers", {}).get("found", {})
     return failed + [name for name, one in peers_found.items() if isinstance(one, Mapping) and "failed" in one]
 

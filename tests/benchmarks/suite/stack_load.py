@@ -235,11 +235,18 @@ def measure(stack: Stack, load: Load, say: Say) -> dict[str, Any]:
             },
         }
     client.close()
-    say(json.dumps(result))
+    say(
+        f"{result['events']:,} events at {result['events_per_s']:,} a second, stored {result['drained_s']} s later; "
+        f"{result['cpu_s_per_million_all']} CPU-s per million"
+    )
     if load.verify:
         say("verifying")
-        found = stack.verify()
-        result["verified"] = {"holds": found["holds"], "findings": found["findings"]}
+        try:
+            found = stack.verify()
+            result["verified"] = {"holds": found["holds"], "findings": found["findings"]}
+        except (LoadFailedError, subprocess.TimeoutExpired) as error:
+            # What was measured is still worth showing; the run is failed all the same.
+            result["verified"] = {"holds": False, "findings": [str(error)]}
     return result
 
 
