@@ -39,6 +39,7 @@ COMMANDS = {
     "config": "Show and check every process's settings and where each came from.",
     "migrate": "Bring topics, tables and the configured cubes to this version.",
     "deploy": "Secrets of a new installation.",
+    "backup": "Back up a stopped stack into one file, check it, restore it.",
     "health": "Ask a process whether it is ready, as container health checks do.",
     "retention": "How long rows are kept, and what that comes to.",
     "plan": "What a volume of tokens needs: partitions, processes, cores, disk, network.",
