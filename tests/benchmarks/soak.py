@@ -4,7 +4,8 @@
     python -m tests.benchmarks.soak --rate 5000 --minutes 240 --output soak.json
 
 The slope is a least-squares line through the samples after the warm-up. Resident memory of a process that fills caches
-grows for minutes before it stands still, so a short run says little. Exit status 1 when a bound is exceeded, a process was
+grows for minutes before it stands still, so a short run says little. Exit status 1 when a bound is exceeded, a
+process was
 started again, or events are not accounted for at the end.
 """
 
@@ -153,7 +154,9 @@ def soak(folder: Path, rate: float, minutes: float) -> tuple[dict[str, list[Samp
 
 def show(rows: Sequence[Growth], console: Console) -> None:
     """The table that a person reads."""
-    table = Table("process", "RSS MB", "MB/h", "open files", "files/h", "lag, first", "lag, last", "restarts", "exceeded")
+    table = Table(
+        "process", "RSS MB", "MB/h", "open files", "files/h", "lag, first", "lag, last", "restarts", "exceeded"
+    )
     for row in rows:
         lags = ["" if lag is None else f"{lag:,.0f}" for lag in (row.lag_first, row.lag_last)]
         table.add_row(
@@ -186,7 +189,7 @@ def main() -> int:
         samples, status = soak(Path(folder) / "stack", chosen.rate, chosen.minutes)
     rows = [growth(name, found, warm_up_s, bounds) for name, found in sorted(samples.items())]
     show(rows, Console(width=None if sys.stdout.isatty() else 120))
-    print(f"verify: exit status {status}")
+    sys.stdout.write(f"verify: exit status {status}\n")
     if chosen.output:
         content = {
             "events_per_s": chosen.rate,

@@ -32,7 +32,9 @@ class PreviousStack(Stack):
 @pytest.fixture(scope="module")
 def previous_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of an environment with the previous release in it."""
-    known = subprocess.run(["git", "cat-file", "-e", f"{PREVIOUS}^{{commit}}"], cwd=ROOT, capture_output=True, check=False)
+    known = subprocess.run(
+        ["git", "cat-file", "-e", f"{PREVIOUS}^{{commit}}"], cwd=ROOT, capture_output=True, check=False
+    )
     if known.returncode:
         pytest.skip(f"THE UPGRADE IS NOT TESTED: this clone has no commit {PREVIOUS}; fetch the full history")
     folder = tmp_path_factory.mktemp("previous")
