@@ -139,7 +139,7 @@ class Sink:
         """In raw and ledger. Rows are told apart by their place, so nothing hides behind a merge."""
         rows = self._sent * ROWS
         count = f"SELECT count() FROM events WHERE producer_id = '{self._name}'"
-        wait_until(lambda: self.store.value(count) >= rows, "all rows", 60)
+        wait_until(lambda: self.store.value(count) >= rows, "all rows", 240)
         wait_until(lambda: self.status()["lag_records"] == 0, "no lag in the status")
         found = self.store.rows(
             "SELECT count(), uniqExact(event_id), uniqExact(producer_sequence), max(producer_sequence) FROM events "
