@@ -64,7 +64,6 @@ def test_calls_of_both_clients_are_queried_as_the_upstream_reported_them(stack: 
     columns = (
         "outcome, http_status, usage_reported, model, input_cache_read_tokens, output_reasoning_tokens, tool_calls"
     )
-    columns += ", tool_calls"
     rows = stack.rows(f"SELECT {columns}, cost_nanousd {mine} AND cost_source != 'computed' ORDER BY event_id")
     found = [tuple(row)[:7] for row in stack.rows(f"SELECT {columns} {mine} ORDER BY event_id")]
     gpt, sonnet = "openai/gpt-4o", "anthropic/claude-sonnet-4"
