@@ -102,6 +102,9 @@ class CommandSettings(Addresses, CatalogueSettings, CubeSettings, AlertSettings)
     grafana_clickhouse: SecretStr = Field(
         SecretStr(""), description="ClickHouse's URL as Grafana reaches it: sets up its data source."
     )
+    import_from: SecretStr = Field(
+        SecretStr(""), description="URL of the ClickHouse that OpenRouter writes to, for `tokentide import traces`."
+    )
     secrets_dir: Path | None = Field(
         None, description="Folder of files that are named as variables and hold their values, for `tokentide run`."
     )
