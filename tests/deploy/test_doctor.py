@@ -213,7 +213,10 @@ def test_a_process_that_is_not_ready_is_told_with_its_reason() -> None:
 
 @pytest.fixture
 def plain_server() -> Iterator[int]:
-    server = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+    # A thread for each connection: one that is left open must not keep the server from stopping.
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+    server.daemon_threads = True
+    server.block_on_close = False
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield int(server.server_address[1])
