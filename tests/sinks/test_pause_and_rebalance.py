@@ -54,6 +54,10 @@ class StoreThatGoesAway:
         self._answer()
         return [(0, 0)] if sql in (END_SQL, CLOCK_SQL, NEWEST_SQL, CONSECUTIVE_SQL) else []
 
+    def counters(self) -> dict[str, float]:
+        """As of a store that counts nothing."""
+        return {}
+
     def _answer(self) -> None:
         if self.away.is_set():
             self.refused += 1
