@@ -39,15 +39,23 @@ class StoreThatGoesAway:
         self.refused = 0
         self.applied: dict[int, int] = {}
         self.stored: list[tuple[int, int]] = []
+        self.taken: dict[str, list[tuple[int, int]]] = {}
 
-    def insert(self, table: str, rows: pa.Table, _token: str | None = None) -> None:
+    def insert(self, table: str, rows: pa.Table, token: str | None = None) -> None:
         self._answer()
         if table == "stream_watermarks":
             for row in rows.to_pylist():
                 self.applied[row["partition"]] = max(row["applied_offset"], self.applied.get(row["partition"], 0))
         if table == "events":
             columns = (rows.column(name).to_pylist() for name in ("kafka_partition", "kafka_offset"))
-            self.stored += zip(*columns, strict=True)
+            places = list(zip(*columns, strict=True))
+            # A range that is repeated has its token: a store takes it once, and it must be the same range.
+            assert token is not None
+            if token in self.taken:
+                assert self.taken[token] == places
+                return
+            self.taken[token] = places
+            self.stored += places
 
     def rows(self, sql: str, _parameters: Any = None) -> list[tuple[int, ...]]:
         """What an empty ledger says."""
