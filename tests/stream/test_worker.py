@@ -156,6 +156,9 @@ def test_the_status_counts_events_lag_and_groups() -> None:
             "duplicate_envelopes": 0,
             "folded_requests": 0,
             "partitions": 1,
+            "checkpoint_age_s": 1.0,
+            "checkpoint_bytes": 0,
+            "watermark_age_s": 0.0,
         }
 
     run(scenario, at(0, 0, 61), at(1, 2))
