@@ -133,7 +133,7 @@ def test_retention_is_applied_once_shown_and_can_be_taken_back(database: str) ->
     assert tokentide("retention", "apply", "--clickhouse", database, **forever).returncode == 0
     assert ttl_days(str(store.rows(definition)[0][0])) == 0
     wrong = tokentide("retention", "show", "--clickhouse", database, TOKENTIDE_RETENTION_RAW_DAYS="400")
-    assert wrong.returncode == 1
+    assert wrong.returncode == 2
     assert "keep the ledger at least as long" in wrong.stderr
 
 
