@@ -1,4 +1,4 @@
-"""Canonical names by the shipped catalogue, which is read when the first name is asked for."""
+"""Canonical names by the catalogue, the shipped one and the user's own files, read when the first name is asked for."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ import threading
 from collections.abc import Callable
 
 from tokentide_schemas.catalogue import Catalogue, CatalogueError, load_catalogue
+from tokentide_schemas.settings import CatalogueSettings, SettingsError, read_settings
 
 logger = logging.getLogger(__name__)
+
+
+def configured_catalogue() -> Catalogue:
+    """The shipped catalogue with the user's files (TOKENTIDE_CATALOGUE_PATHS). Raises CatalogueError, SettingsError."""
+    return load_catalogue(read_settings(CatalogueSettings).catalogue_paths)
 
 
 class CatalogueNames:
@@ -52,8 +58,8 @@ class CatalogueNames:
             if not self._is_read:
                 self._is_read = True
                 try:
-                    self._catalogue = load_catalogue()
-                except CatalogueError as error:
+                    self._catalogue = configured_catalogue()
+                except (CatalogueError, SettingsError) as error:
                     # Events are worth more than canonical names: readers take the requested model where none is given.
                     self.problem = f"the model catalogue cannot be read, models stay as requested: {error}"
                     logger.error("%s", self.problem)

@@ -212,6 +212,11 @@ class Emitter:
             self._bell.ring()
         return None if self._is_accepting or self._is_taken(item) else DropReason.CLOSED
 
+    @property
+    def categories(self) -> Categorizer | None:
+        """Who gives events without a category one; None for nobody."""
+        return self._categories
+
     def emit_later(self, completion: Completion) -> EmitResult:
         """Take over an event whose fields take longer to make than a request should wait: `completion` gives them in
         the background thread. Takes no lock, so a destructor may call it. `flush` and `close` wait for these too.

@@ -64,7 +64,7 @@ def problems_of(kind: type[BaseSettings], given: Mapping[str, Any] | None = None
         nested = nested_of(field)
         if nested is not None and name not in arguments and (found := problems_of(nested)):
             problems += found
-            arguments[name] = nested.model_construct()
+            arguments[name] = _unchecked(nested)
     try:
         kind(**arguments)
     except ValidationError as error:
@@ -72,6 +72,12 @@ def problems_of(kind: type[BaseSettings], given: Mapping[str, Any] | None = None
     except SourceError as error:
         problems.append(f"{error.__cause__ or error}: not JSON, {error}")
     return problems
+
+
+def _unchecked(kind: type[BaseSettings]) -> BaseSettings:
+    """Stands in for settings that are wrong, at whatever depth, so that the rest can be judged."""
+    parts = {name: inner for name, field in kind.model_fields.items() if (inner := nested_of(field)) is not None}
+    return kind.model_construct(**{name: _unchecked(inner) for name, inner in parts.items()})
 
 
 def _sentence(kind: type[BaseSettings], item: Mapping[str, Any]) -> str:

@@ -74,13 +74,13 @@ def command(
     from rich.table import Table
 
     from tokentide_deploy.clickhouse_client import find_kafka
+    from tokentide_producers.catalogue_names import configured_catalogue
     from tokentide_producers.replay import BadRowsError, TraceFile, plan_times, send, survey
     from tokentide_producers.replay_mapping import Labels, TraceColumns
     from tokentide_producers.replay_reading import TraceFileError, TraceFormat, format_of
     from tokentide_producers.replay_times import TimestampUnit
     from tokentide_producers.sender import EnvelopeSender
     from tokentide_producers.settings import SenderSettings
-    from tokentide_schemas.catalogue import load_catalogue
 
     servers = find_kafka(data_dir, kafka)
     progress = Progress(
@@ -118,7 +118,7 @@ def command(
                 found,
                 schedule,
                 labels,
-                load_catalogue(),
+                configured_catalogue(),
                 EnvelopeSender(servers, settings=SenderSettings()),
                 on_acknowledged=lambda requests: progress.advance(sending, requests),
             )

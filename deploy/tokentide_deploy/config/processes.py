@@ -12,10 +12,10 @@ from tokentide_deploy.config.settings import (
     CommandSettings,
     GatewaySettings,
     GrafanaVariables,
-    LiteLLMProcessSettings,
     StoreProcessSettings,
 )
 from tokentide_producers.collector.settings import CollectorProcessSettings
+from tokentide_producers.litellm.settings import LiteLLMSettings
 from tokentide_producers.settings import SimulatorSettings
 from tokentide_sinks.settings import NotifySettings, SinkSettings
 from tokentide_stream.alerting.settings import AlertingSettings
@@ -46,7 +46,7 @@ PROCESSES: Final = (
     Process("store", "python -m tokentide_deploy.store", StoreProcessSettings),
     Process("simulator", "python -m tokentide_producers.simulator", SimulatorSettings),
     Process("gateway", "your gateway, with `tokentide_producers.emitter.Emitter`", GatewaySettings),
-    Process("litellm", "LiteLLM, with our callback", LiteLLMProcessSettings),
+    Process("litellm", "LiteLLM, with our callback", LiteLLMSettings),
     Process("command", "tokentide ...", CommandSettings),
     Process("grafana", "Grafana, with our provisioning files", GrafanaVariables, is_ours=False),
 )

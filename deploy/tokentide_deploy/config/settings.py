@@ -8,7 +8,6 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from tokentide_producers.categories.settings import CategorySettings
-from tokentide_producers.litellm.settings import LiteLLMSettings
 from tokentide_producers.settings import EmitterKeys, EmitterSettings, SenderSettings
 from tokentide_schemas.alerting.loading import AlertSettings
 from tokentide_schemas.clickhouse_settings import ClickHouseSecurity
@@ -60,13 +59,7 @@ class GatewaySettings(EmitterSettings):
 
     kafka: KafkaSecurity = Field(default_factory=KafkaSecurity)
     categories: CategorySettings = Field(default_factory=CategorySettings)
-
-
-class LiteLLMProcessSettings(LiteLLMSettings):
-    """Everything that LiteLLM with our callback reads."""
-
-    emitter: EmitterSettings = Field(default_factory=EmitterSettings)
-    kafka: KafkaSecurity = Field(default_factory=KafkaSecurity)
+    catalogue: CatalogueSettings = Field(default_factory=CatalogueSettings)
 
 
 class SpoolFolder(Settings):

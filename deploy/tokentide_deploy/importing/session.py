@@ -21,7 +21,8 @@ from tokentide_deploy.data_dir import DataDir, default_data_dir
 from tokentide_deploy.errors import DeployError, NoStackRunningError
 from tokentide_deploy.importing.stored import Retention, StoredRequests
 from tokentide_deploy.stack_state import ClickHouseAccount, load_stack
-from tokentide_producers.collector.naming import catalogue_or_none, key_ring, naming
+from tokentide_producers.catalogue_names import configured_catalogue
+from tokentide_producers.collector.naming import key_ring, naming
 from tokentide_producers.importing.delivering import Delivery, DeliveryStoppedError
 from tokentide_producers.importing.events import Context, Format
 from tokentide_producers.importing.ledger import Ledger, LedgerError
@@ -29,6 +30,7 @@ from tokentide_producers.importing.mapping_file import zone_named
 from tokentide_producers.importing.problems import BadRow, ImportSourceError
 from tokentide_producers.importing.run import Import, Options, Result
 from tokentide_producers.settings import EmitterKeys
+from tokentide_schemas.catalogue import Catalogue, CatalogueError
 from tokentide_schemas.settings import read_settings
 
 LEDGER_FILE: Final = "import-ledger.sqlite"
@@ -119,7 +121,7 @@ def _opened(
     ledger = _ledger(choices, servers)
     if ledger is not None:
         stack.callback(ledger.close)
-    catalogue = catalogue_or_none()
+    catalogue = _catalogue()
     given = read_settings(EmitterKeys)
     keys = key_ring(given.hash_key.get_secret_value(), given.hash_keys.get_secret_value())
     session: Session
@@ -135,7 +137,7 @@ def _opened(
         delivery = Delivery(
             ledger,
             servers,
-            resolve_model=catalogue.resolve if catalogue is not None else str,
+            resolve_model=catalogue.resolve,
             now_ms=now_ms,
             is_stored=store.has_envelope if store is not None else None,
             timeout_s=choices.timeout_s,
@@ -156,6 +158,13 @@ def _opened(
     yield session
     if delivery is not None:
         delivery.finish()
+
+
+def _catalogue() -> Catalogue:
+    try:
+        return configured_catalogue()
+    except CatalogueError as error:
+        raise NothingImportedError(f"{error}\nCorrect the files that TOKENTIDE_CATALOGUE_PATHS names.") from error
 
 
 def ledger_path(choices: Choices) -> Path:

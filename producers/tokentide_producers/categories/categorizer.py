@@ -79,6 +79,11 @@ class Categorizer:
         self._lock = threading.Lock()
         self._by_source: Counter[CategorySource] = Counter()
 
+    def wants_text(self, request_id: str) -> bool:
+        """Whether the classifier would look at the text of the request of this id, which is not ''. For gateways that
+        would have to keep the text until the request's event is made."""
+        return self.classifier is not None and self.classifier.has_in_sample(request_id)
+
     def begin(self, row: Row, given: CategoryInput | None) -> Pending | None:
         """Note in a row without a label of its own what is needed to give it one; `settle` follows.
 

@@ -109,15 +109,15 @@ class SampledClassifier:
         self._not_stood_for = 0
         self._has_told = False
 
+    def has_in_sample(self, request_id: str) -> bool:
+        """Whether the request of this id, which is not '', is in the sample: the same answer every time."""
+        digest = hashlib.blake2b(request_id.encode("utf-8", "replace"), digest_size=8).digest()
+        return int.from_bytes(digest) < self._threshold
+
     def sample(self, request_id: str) -> Ticket | None:
         """A ticket when the request is in the sample."""
-        if request_id:
-            digest = hashlib.blake2b(request_id.encode("utf-8", "replace"), digest_size=8).digest()
-            if int.from_bytes(digest) >= self._threshold:
-                return None
-        elif self._random.random() >= self._rate:
-            return None
-        return Ticket()
+        is_in = self.has_in_sample(request_id) if request_id else self._random.random() < self._rate
+        return Ticket() if is_in else None
 
     def submit(self, ticket: Ticket, given: CategoryInput) -> None:
         """Hand a sampled request's text over. Does not wait and does not raise."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from tokentide_producers.catalogue_names import configured_catalogue
 from tokentide_producers.categories.settings import CategorySettings, categorizer_from
 from tokentide_producers.collector.access import Access
 from tokentide_producers.collector.app import Collector
 from tokentide_producers.collector.delivery import Delivery
 from tokentide_producers.collector.labelling import Labelling
 from tokentide_producers.collector.metrics import Metrics
-from tokentide_producers.collector.naming import catalogue_or_none, key_ring, naming
+from tokentide_producers.collector.naming import key_ring, naming
 from tokentide_producers.collector.settings import CollectorSettings
 from tokentide_producers.rows import RowBuilder
 from tokentide_producers.settings import EmitterKeys
@@ -31,14 +32,15 @@ def build_collector(
 ) -> Collector:
     """The ASGI application, not started; it connects to Kafka in its lifespan.
 
-    Raises AccessError, TokenFileError, ValueError for settings that must not be served.
+    Raises AccessError, TokenFileError, ValueError for settings that must not be served; CatalogueError is one: with a
+    catalogue other than the sinks' a model would be stored under two names.
     """
     access = Access(settings.host, settings.token_file)
     keys = None
     for given in (settings, read_settings(EmitterKeys)):
         keys = keys or key_ring(given.hash_key.get_secret_value(), given.hash_keys.get_secret_value())
     metrics = Metrics()
-    catalogue = catalogue_or_none()
+    catalogue = configured_catalogue()
 
     def count_without_key() -> None:
         metrics.identifiers_without_key += 1
@@ -46,7 +48,7 @@ def build_collector(
     delivery = Delivery(
         bootstrap_servers,
         settings=settings.sender,
-        resolve_model=catalogue.resolve if catalogue is not None else str,
+        resolve_model=catalogue.resolve,
         batch_wait_s=settings.batch_wait_s,
         ack_timeout_s=settings.ack_timeout_s,
         stalled_after_s=settings.stalled_after_s,
@@ -57,5 +59,5 @@ def build_collector(
     delivery.warm_up(row)
     # The collector never sees text: there is nothing for a classifier.
     categories = categorizer_from(CategorySettings(), with_classifier=False)
-    labelling = Labelling(categories, catalogue.resolve if catalogue is not None else str)
+    labelling = Labelling(categories, catalogue.resolve)
     return Collector(settings, access, delivery, naming(catalogue, keys, count_without_key), metrics, labelling)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
 from collections.abc import Callable
 
 from tokentide_producers.hash_keys import HashKeyRing
 from tokentide_producers.otlp.mapping import Naming
-from tokentide_schemas.catalogue import Catalogue, CatalogueError, load_catalogue
+from tokentide_schemas.catalogue import Catalogue
 from tokentide_schemas.columns import NO_HASH
 
-logger = logging.getLogger(__name__)
 _MAX_IDENTIFIER_CHARS = 512
 
 
@@ -22,29 +20,17 @@ def key_ring(hash_key: str, hash_keys: str) -> HashKeyRing | None:
     return HashKeyRing.single(hash_key) if hash_key.strip() else None
 
 
-def catalogue_or_none() -> Catalogue | None:
-    """The shipped and the user's catalogue; None, and a line in the log, when it cannot be read."""
-    try:
-        return load_catalogue()
-    except CatalogueError as error:
-        # Events are worth more than canonical names: readers take the requested model where none is given.
-        logger.error("the model catalogue cannot be read, models stay as requested: %s", error)
-        return None
-
-
-def naming(catalogue: Catalogue | None, keys: HashKeyRing | None, on_without_key: Callable[[], None]) -> Naming:
+def naming(catalogue: Catalogue, keys: HashKeyRing | None, on_without_key: Callable[[], None]) -> Naming:
     """on_without_key: called for each identifier that stays unknown because there is no key."""
 
     def model(asked_for: str, answered_by: str) -> str:
-        if catalogue is None:
-            return ""
         # What has answered is what is paid for, when the catalogue knows it; a router's own name helps nobody.
         if answered_by and catalogue.model(answered_by) is not None:
             return catalogue.resolve(answered_by)
         return catalogue.resolve(asked_for)
 
     def provider(name: str) -> str:
-        return catalogue.resolve_provider(name) if catalogue is not None else name
+        return catalogue.resolve_provider(name)
 
     def hashed(identifier: str) -> bytes:
         if not identifier or len(identifier) > _MAX_IDENTIFIER_CHARS:

@@ -10,7 +10,7 @@ from pydantic_settings import SettingsConfigDict
 
 from tokentide_producers.categories.settings import CategorySettings
 from tokentide_producers.settings import EmitterKeys, SenderSettings
-from tokentide_schemas.settings import HealthSettings, KafkaSettings, ProcessFiles, Settings
+from tokentide_schemas.settings import CatalogueSettings, HealthSettings, KafkaSettings, ProcessFiles, Settings
 
 Bytes = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -61,7 +61,7 @@ class CollectorSettings(Settings):
     sender: CollectorSenderSettings = Field(default_factory=CollectorSenderSettings)
 
 
-class CollectorProcessSettings(KafkaSettings, ProcessFiles, HealthSettings):
+class CollectorProcessSettings(CatalogueSettings, KafkaSettings, ProcessFiles, HealthSettings):
     """Everything that a collector's process reads."""
 
     collector: CollectorSettings = Field(default_factory=CollectorSettings)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tokentide_producers.categories.inputs import CategoryInput
 from tokentide_producers.litellm.calls import request_id_of
 
 Fields = dict[str, Any]
@@ -22,7 +23,8 @@ MAX_ATTEMPT: Final = 255
 class OpenRequest:
     """started_s: of the present attempt (seconds since 1970). held: the failed attempt that may have been the last.
     told_by_hook: the failure came through the deployment hook, so the log event that follows tells the same again.
-    snapshot: the present attempt's event if its end is never told."""
+    snapshot: the present attempt's event if its end is never told. category_input: what its category is looked for in,
+    the same for all attempts."""
 
     request_id: str
     asked_model: str
@@ -32,6 +34,7 @@ class OpenRequest:
     is_running: bool = True
     may_go_on: bool = True
     told_by_hook: bool = False
+    category_input: CategoryInput | None = None
     held: Fields | None = None
     snapshot: Fields | None = None
 
@@ -143,7 +146,10 @@ class Attempts:
         number = min(request.attempts, MAX_ATTEMPT)
         request.attempts += 1
         asked = request.asked_model or fields["request_model"]
-        return {**fields, "request_model": asked, "request_id": request.request_id, "attempt": number}
+        numbered = {**fields, "request_model": asked, "request_id": request.request_id, "attempt": number}
+        if request.category_input is not None:
+            numbered["category_input"] = request.category_input
+        return numbered
 
     def _last(self, request: OpenRequest) -> list[Fields]:
         return _release(request, is_final=True)

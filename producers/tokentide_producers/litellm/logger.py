@@ -18,9 +18,11 @@ from typing import Any, Final, ParamSpec, Self
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
+from tokentide_producers.categories.inputs import CategoryInput
 from tokentide_producers.emitter import Emitter
 from tokentide_producers.litellm.attempts import Attempts, Fields
-from tokentide_producers.litellm.calls import Call
+from tokentide_producers.litellm.calls import Call, request_id_of
+from tokentide_producers.litellm.category_inputs import category_input_of
 from tokentide_producers.litellm.mapping import (
     Timing,
     cancelled_fields,
@@ -32,12 +34,12 @@ from tokentide_producers.litellm.mapping import (
 )
 from tokentide_producers.litellm.naming import catalogue_or_none, naming
 from tokentide_producers.litellm.reading import part, text
-from tokentide_producers.litellm.settings import LiteLLMSettings, load
+from tokentide_producers.litellm.settings import LiteLLMSettings
 from tokentide_producers.litellm.shutdown import flush_when_the_proxy_stops, logging_worker
 from tokentide_producers.litellm.streams import note_usage_of_streams
 from tokentide_producers.outcomes import DropReason
-from tokentide_producers.settings import EmitterSettings
 from tokentide_schemas.event import Source
+from tokentide_schemas.settings import read_settings
 
 logger = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -70,7 +72,7 @@ class TokentideLogger(CustomLogger):  # type: ignore[misc,unused-ignore]
     faults: hooks that failed, each of which may have cost an event.
     """
 
-    def __init__(self, settings: LiteLLMSettings, emitter_settings: EmitterSettings) -> None:
+    def __init__(self, settings: LiteLLMSettings) -> None:
         super().__init__()
         self.faults = 0
         self._settings = settings
@@ -79,7 +81,7 @@ class TokentideLogger(CustomLogger):  # type: ignore[misc,unused-ignore]
             gateway=settings.gateway,
             gateway_region=settings.gateway_region,
             source=Source.LITELLM,
-            settings=emitter_settings,
+            settings=settings.emitter,
             on_drop=self._on_drop,
         )
         self._naming = naming(catalogue_or_none(), self.emitter.hash, app_from_key_alias=settings.app_from_key_alias)
@@ -93,7 +95,7 @@ class TokentideLogger(CustomLogger):  # type: ignore[misc,unused-ignore]
     @classmethod
     def from_environment(cls) -> Self:
         """Raises SettingsError, which stops LiteLLM's start with every wrong variable named."""
-        return cls(*load())
+        return cls(read_settings(LiteLLMSettings))
 
     def _start_anew(self) -> None:
         settings = self._settings
@@ -126,6 +128,9 @@ class TokentideLogger(CustomLogger):  # type: ignore[misc,unused-ignore]
             )
             request = self._attempts.get(key)
             number = request.attempts if request is not None else 0
+            if request is not None and request.category_input is None:
+                # Now, since LiteLLM's log events may come with the text taken out.
+                request.category_input = self._category_input(call, request.request_id)
         if (described := data.get("litellm_logging_obj")) is not None:
             # LiteLLM says nothing when the caller of a stream stops reading; then the call's object goes unheard.
             weakref.finalize(described, self._dropped.append, (key, number)).atexit = False
@@ -163,7 +168,9 @@ class TokentideLogger(CustomLogger):  # type: ignore[misc,unused-ignore]
         fields = success_fields(call, response, timing, self._naming)
         with self._lock:
             request = self._attempts.get(call.key)
-            if request is not None and request.snapshot is not None:
+            if request is None:
+                fields["category_input"] = self._category_input(call, request_id_of(call.key))
+            elif request.snapshot is not None:
                 # At the end of a stream LiteLLM no longer says which tools it had offered.
                 fields["tools_offered"] = fields["tools_offered"] or request.snapshot["tools_offered"]
             done = self._attempts.succeed(call.key, fields)
@@ -198,6 +205,8 @@ class TokentideLogger(CustomLogger):  # type: ignore[misc,unused-ignore]
         fields = failure_fields(call, error, self._timing(call, start_time, end_time), self._naming)
         with self._lock:
             may_go_on = call.is_routed or call.is_proxied
+            if self._attempts.get(key) is None:
+                fields["category_input"] = self._category_input(call, request_id_of(key))
             done = self._attempts.fail(key, fields, time.time(), by_hook=by_hook, may_go_on=may_go_on)
         self._emit(done)
         self._work_in_background()
@@ -226,10 +235,17 @@ class TokentideLogger(CustomLogger):  # type: ignore[misc,unused-ignore]
                 call = Call.of_attempt(data)
                 if request is not None:
                     return failure_fields(call, error, Timing(request.started_s, now_s), self._naming)
-                return refused_fields(call, error, _served(text(part(data, "model"))), now_s, self._naming)
+                refused = refused_fields(call, error, _served(text(part(data, "model"))), now_s, self._naming)
+                return {**refused, "category_input": self._category_input(call, request_id_of(key))}
 
             done = self._attempts.end(key, fields)
         self._emit(done)
+
+    def _category_input(self, call: Call, request_id: str) -> CategoryInput | None:
+        categories = self.emitter.categories
+        if categories is None:
+            return None
+        return category_input_of(call, with_text=categories.wants_text(request_id))
 
     def _timing(self, call: Call, start_time: Any, end_time: Any) -> Timing:
         details = call.details

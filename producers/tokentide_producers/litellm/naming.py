@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from tokentide_producers.catalogue_names import configured_catalogue
 from tokentide_producers.litellm.mapping import Naming
-from tokentide_schemas.catalogue import Catalogue, CatalogueError, load_catalogue
+from tokentide_schemas.catalogue import Catalogue, CatalogueError
 from tokentide_schemas.columns import NO_HASH
 
 logger = logging.getLogger(__name__)
@@ -16,7 +17,7 @@ _MAX_IDENTIFIER_CHARS = 512
 def catalogue_or_none() -> Catalogue | None:
     """The shipped and the user's catalogue; None, and a line in the log, when it cannot be read."""
     try:
-        return load_catalogue()
+        return configured_catalogue()
     except CatalogueError as error:
         logger.error("the model catalogue cannot be read, models stay as LiteLLM names them: %s", error)
         return None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
 
+from tokentide_producers.categories.settings import CategorySettings
 from tokentide_producers.settings import EmitterSettings
-from tokentide_schemas.settings import Settings
+from tokentide_schemas.kafka_settings import KafkaSecurity
+from tokentide_schemas.settings import CatalogueSettings, Settings
 
 ENV_PREFIX = "TOKENTIDE_LITELLM_"
 
 
 class LiteLLMSettings(Settings):
-    """Where events go and what is read beside the numbers."""
+    """Everything that LiteLLM with our callback reads: where events go and what is read beside the numbers."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, populate_by_name=True)
 
@@ -35,27 +37,7 @@ class LiteLLMSettings(Settings):
         "say; longer than LiteLLM's longest pause before a retry.",
     )
     max_open_requests: int = Field(100_000, gt=0, description="Requests that are remembered while they run.")
-
-
-class SettingsError(ValueError):
-    """Settings are missing or wrong; the message names each variable."""
-
-
-def load() -> tuple[LiteLLMSettings, EmitterSettings]:
-    """Both settings from the environment, all errors together. Raises SettingsError; values are never shown."""
-    problems: list[str] = []
-    loaded: list[BaseSettings] = []
-    for kind, prefix in ((LiteLLMSettings, ENV_PREFIX), (EmitterSettings, "TOKENTIDE_EMITTER_")):
-        try:
-            loaded.append(kind())
-        except ValidationError as error:
-            # The emitter's parts (sender, spool) read variables of their own: the error's title names the part.
-            part = {"SenderSettings": "TOKENTIDE_SENDER_", "SpoolSettings": "TOKENTIDE_SPOOL_"}.get(error.title, prefix)
-            for item in error.errors(include_input=False, include_url=False):
-                name = "_".join(map(str, item["loc"])).upper()
-                problems.append(f"  {name if name.startswith('TOKENTIDE_') else part + name}: {item['msg']}")
-    if problems:
-        raise SettingsError("tokentide: these settings are missing or wrong:\n" + "\n".join(problems))
-    own, emitter = loaded
-    assert isinstance(own, LiteLLMSettings) and isinstance(emitter, EmitterSettings)
-    return own, emitter
+    emitter: EmitterSettings = Field(default_factory=EmitterSettings)
+    categories: CategorySettings = Field(default_factory=CategorySettings)
+    catalogue: CatalogueSettings = Field(default_factory=CatalogueSettings)
+    kafka: KafkaSecurity = Field(default_factory=KafkaSecurity)

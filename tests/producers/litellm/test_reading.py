@@ -7,9 +7,10 @@ import pytest
 from tokentide_producers.litellm.calls import operation_of, request_id_of
 from tokentide_producers.litellm.endings import ending_of_error
 from tokentide_producers.litellm.reading import label
-from tokentide_producers.litellm.settings import SettingsError, load
+from tokentide_producers.litellm.settings import LiteLLMSettings
 from tokentide_producers.litellm.streams import is_reported
 from tokentide_producers.litellm.usage import usage_of
+from tokentide_schemas.settings import SettingsError, read_settings
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_settings_name_every_wrong_variable_and_show_no_value(monkeypatch: pytes
     monkeypatch.setenv("TOKENTIDE_LITELLM_RETRY_WAIT_S", "secret-soon")
     monkeypatch.setenv("TOKENTIDE_SPOOL_WHEN_FULL", "secret-other")
     with pytest.raises(SettingsError) as caught:
-        load()
+        read_settings(LiteLLMSettings)
     message = str(caught.value)
     for name in ("TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS", "TOKENTIDE_LITELLM_RETRY_WAIT_S", "TOKENTIDE_SPOOL_WHEN_FULL"):
         assert name in message
@@ -120,5 +121,5 @@ def test_settings_name_every_wrong_variable_and_show_no_value(monkeypatch: pytes
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKENTIDE_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     monkeypatch.setenv("TOKENTIDE_LITELLM_GATEWAY", "gw-2")
-    own, _emitter = load()
+    own = read_settings(LiteLLMSettings)
     assert (own.kafka_bootstrap_servers, own.gateway, own.retry_wait_s) == ("127.0.0.1:1", "gw-2", 65.0)
