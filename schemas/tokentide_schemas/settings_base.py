@@ -76,8 +76,11 @@ def problems_of(kind: type[BaseSettings], given: Mapping[str, Any] | None = None
 
 def _unchecked(kind: type[BaseSettings]) -> BaseSettings:
     """Stands in for settings that are wrong, at whatever depth, so that the rest can be judged."""
-    parts = {name: inner for name, field in kind.model_fields.items() if (inner := nested_of(field)) is not None}
-    return kind.model_construct(**{name: _unchecked(inner) for name, inner in parts.items()})
+    parts: dict[str, Any] = {}
+    for name, field in kind.model_fields.items():
+        if (inner := nested_of(field)) is not None:
+            parts[name] = _unchecked(inner)
+    return kind.model_construct(**parts)
 
 
 def _sentence(kind: type[BaseSettings], item: Mapping[str, Any]) -> str:

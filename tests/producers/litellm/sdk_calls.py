@@ -245,6 +245,49 @@ async def cache_hit(call: dict[str, Any]) -> None:
         litellm.cache = None
 
 
+def asks_for_code(call: dict[str, Any]) -> dict[str, Any]:
+    said = f"Write a Python function that parses a CSV file and returns a list of dictionaries. {MARKER}"
+    return {**call, "messages": [{"role": "user", "content": said}]}
+
+
+@case
+async def tagged(call: dict[str, Any]) -> None:
+    call["metadata"]["tags"] = ["team:shop-eu"]
+    await litellm.acompletion(model="openai/gpt-4o", **call)
+
+
+@case
+async def about_code(call: dict[str, Any]) -> None:
+    await litellm.acompletion(model="openai/gpt-4o", **asks_for_code(call))
+
+
+@case
+async def about_code_streamed(call: dict[str, Any]) -> None:
+    await read(await litellm.acompletion(model="openai/gpt-4o", stream=True, **asks_for_code(call)))
+
+
+@case
+async def about_code_sync(call: dict[str, Any]) -> None:
+    await asyncio.to_thread(litellm.completion, model="openai/gpt-4o", **asks_for_code(call))
+
+
+@case
+async def about_code_fallen_back(call: dict[str, Any]) -> None:
+    models = {"first": "openai/down-500", "second": "openai/gpt-4o"}
+    routed = router(models, num_retries=0, fallbacks=[{"first": ["second"]}])
+    await routed.acompletion(model="first", **asked(asks_for_code(call)))
+
+
+@case
+async def about_code_redacted(call: dict[str, Any]) -> None:
+    litellm.turn_off_message_logging = True
+    try:
+        await litellm.acompletion(model="openai/gpt-4o", **asks_for_code(call))
+        await asyncio.sleep(0.5)
+    finally:
+        litellm.turn_off_message_logging = False
+
+
 async def main() -> None:
     litellm.callbacks = [tokentide_producers.litellm.callback]
     for name in sys.argv[2:] or CASES:
