@@ -12,11 +12,15 @@ FAULTS ?= 500
 EVENTS ?= 2000000
 SEED ?=
 
+# What make soak does.
+RATE ?= 20000
+SOAK_MINUTES ?= 60
+
 # quick for a short make bench; COSTS=write renews what tokentide plan rests on.
 BENCH ?=
 COSTS ?=
 
-.PHONY: audit docs demo test check lint generated unit long chaos bench lock clean help
+.PHONY: audit docs demo test check lint generated unit long chaos bench soak lock clean help
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,6 +62,9 @@ long: $(STAMP) ## the tests that take minutes each
 chaos: $(STAMP) ## faults under load for an hour, then killed and scaled workers; what is lost or doubled is shown
 	PYTHONPATH=tests $(BIN)/python -m chaos --faults $(FAULTS) $(if $(SEED),--seed $(SEED))
 	PYTHONPATH=tests $(BIN)/python -m chaos.workers --events $(EVENTS) $(if $(SEED),--seed $(SEED))
+
+soak: $(STAMP) ## an hour at 20,000 events/s with killed parts: does memory, files or lag grow; RATE and SOAK_MINUTES change it
+	$(BIN)/python -m tests.benchmarks.soak --rate $(RATE) --minutes $(SOAK_MINUTES)
 
 bench: $(STAMP) ## measure emitter, end to end, growth and peers on this machine, 25 minutes; BENCH=quick for five
 	$(BIN)/python -m tests.benchmarks.suite $(if $(filter quick,$(BENCH)),--quick) $(if $(filter write,$(COSTS)),--write-costs)

@@ -38,7 +38,7 @@ COMMANDS = {
     "doctor": "Find the likely mistakes around a stack, and what to do about each.",
     "config": "Show and check every process's settings and where each came from.",
     "migrate": "Bring topics, tables and the configured cubes to this version.",
-    "deploy": "Secrets of a new installation.",
+    "deploy": "Secrets of a new installation, and what each part may do at Kafka and ClickHouse.",
     "backup": "Back up a stopped stack into one file, check it, restore it.",
     "health": "Ask a process whether it is ready, as container health checks do.",
     "retention": "How long rows are kept, and what that comes to.",

@@ -86,6 +86,9 @@ def secure_kafka(folder: Path, authority: trustme.CA, ca_file: Path) -> Iterator
         f"{listener}.scram-sha-512.sasl.jaas.config": f"{modules}.scram.ScramLoginModule required;",
         f"{listener}.ssl.keystore.type": "PEM",
         f"{listener}.ssl.keystore.location": str(keystore),
+        # Who is not named may do nothing but what ACLs allow. ANONYMOUS: the broker itself, on its plain listener.
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS;User:plain;User:scram",
     }
     address = f"{HOST}:{port}"
     with EmbeddedKafka(

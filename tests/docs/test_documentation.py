@@ -173,3 +173,12 @@ def test_the_contributing_pages_examples_are_valid(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(model)
     assert tomllib.loads(cube)["cube"][0]["name"] in {c.name for c in load_cubes(tmp_path / "cubes.toml")}
     assert yaml.safe_load(model)["models"][0]["id"] in load_catalogue((tmp_path / "mine.yaml",)).models
+
+
+def test_the_capacity_rules_name_metrics_that_processes_serve() -> None:
+    page = (ROOT / "docs/operations/capacity.md").read_text()
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    rules = yaml.safe_load(block)["groups"][0]["rules"]
+    asked = {name for rule in rules for name in re.findall(r"\b(?:tokentide|process)_\w+", rule["expr"])}
+    served = set(re.findall(r"^\| `(\w+)`", (ROOT / "docs/process-metrics.md").read_text(), re.MULTILINE))
+    assert len(asked) > 5 and asked <= served, asked - served

@@ -35,13 +35,14 @@ class Stack:
     def __init__(self, data_dir: Path, *arguments: str) -> None:
         self.data_dir = data_dir
         self.arguments = arguments
+        self.command = TOKENTIDE
         self.process: subprocess.Popen[str] | None = None
         self.ready: dict[str, Any] = {}
         self._client: Any = None
 
     def start(self) -> Self:
         """Start and wait for the line that says that it is ready."""
-        command = [*TOKENTIDE, "up", "--headless", "--data-dir", str(self.data_dir), "--port-base", "0"]
+        command = [*self.command, "up", "--headless", "--data-dir", str(self.data_dir), "--port-base", "0"]
         self.process = subprocess.Popen(
             [*command, *self.arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -80,7 +81,7 @@ class Stack:
     def run(self, *arguments: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
         """A tokentide command against this stack."""
         result = subprocess.run(
-            [*TOKENTIDE, *arguments, "--data-dir", str(self.data_dir)],
+            [*self.command, *arguments, "--data-dir", str(self.data_dir)],
             capture_output=True,
             text=True,
             timeout=180,

@@ -1,4 +1,7 @@
-"""A stopped stack's backup, restored into an empty folder, passes `verify` and goes on counting exactly."""
+"""A stopped stack's backup, restored into an empty folder, passes `verify` and goes on counting exactly.
+
+Two stacks take minutes. In the suite a restored backup is started as well: the previous release's (test_upgrade.py).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from end_to_end.plain_events import send, settled
 
 
 @pytest.mark.embedded
+@pytest.mark.long
 def test_a_restored_backup_passes_verify_and_counts_on_exactly(tmp_path: Path) -> None:
     file, restored = tmp_path / "backup.tar", tmp_path / "elsewhere" / "restored"
     with Stack(tmp_path / "first") as first:
