@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
+from end_to_end import containers
 from end_to_end.harness import Stack
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--services containers`, or TOKENTIDE_TEST_SERVICES, for Kafka and ClickHouse in containers."""
+    parser.addoption(
+        "--services",
+        choices=("embedded", "containers"),
+        default=os.environ.get("TOKENTIDE_TEST_SERVICES") or "embedded",
+        help="what the shared stack runs on; containers need a Docker engine",
+    )
+
+
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One embedded stack for all tests that do not break it. Tests tell their events apart by their own labels."""
-    with Stack(tmp_path_factory.mktemp("stack")) as running:
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One stack for all tests that do not break it. Tests tell their events apart by their own labels."""
+    folder = tmp_path_factory.mktemp("stack")
+    if request.config.getoption("--services") == "embedded":
+        with Stack(folder) as running:
+            yield running
+        return
+    if not containers.engine_answers():
+        pytest.skip(containers.NO_ENGINE)
+    with containers.services() as arguments, Stack(folder, *arguments) as running:
         yield running
