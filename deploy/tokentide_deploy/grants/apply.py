@@ -54,7 +54,8 @@ def apply_acls(bootstrap_servers: str, acls: Sequence[Acl]) -> None:
         )
         for one in acls
     ]
-    futures = _admin(bootstrap_servers).create_acls(bindings, request_timeout=_TIMEOUT_S)
+    admin = _admin(bootstrap_servers)  # named: futures end with it
+    futures = admin.create_acls(bindings, request_timeout=_TIMEOUT_S)
     _wait(futures.values(), bootstrap_servers, "ACLs")
 
 
@@ -64,7 +65,8 @@ def apply_scram_users(bootstrap_servers: str, passwords: Mapping[str, str], mech
     upsertions: list[UserScramCredentialAlteration] = [
         UserScramCredentialUpsertion(user_of(part), info, secret.encode()) for part, secret in passwords.items()
     ]
-    futures = _admin(bootstrap_servers).alter_user_scram_credentials(upsertions, request_timeout=_TIMEOUT_S)
+    admin = _admin(bootstrap_servers)
+    futures = admin.alter_user_scram_credentials(upsertions, request_timeout=_TIMEOUT_S)
     _wait(futures.values(), bootstrap_servers, "SCRAM users")
 
 
