@@ -143,7 +143,7 @@ def clickhouse_users(writer: str, reader: str, database: str, limits: Limits | N
       <grants>
         <query>GRANT {writes} ON {escape(database)}.*</query>
         <query>GRANT SELECT ON system.*</query>
-        <query>GRANT CLICKHOUSE, REMOTE ON *.*</query>
+        <query>GRANT REMOTE ON *.*</query>
         <query>GRANT SYSTEM RELOAD DICTIONARY, KILL QUERY ON *.*</query>
       </grants>
     </tokentide>

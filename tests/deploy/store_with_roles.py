@@ -54,7 +54,7 @@ def with_roles(written: str) -> str:
 
 
 def main() -> int:
-    users_xml, find, lease = engine_config.users_xml, AccessPolicy.user, execute.StoreService._lease
+    users_xml, find, lease = engine_config.users_xml, AccessPolicy.user, execute.Executor._lease
 
     def user(policy: AccessPolicy, name: str) -> User | None:
         if name not in ROLES:
@@ -69,7 +69,7 @@ def main() -> int:
 
     engine_config.users_xml = lambda settings: with_roles(users_xml(settings))
     AccessPolicy.user = user  # type: ignore[method-assign]
-    execute.StoreService._lease = restricted  # type: ignore[method-assign]
+    execute.Executor._lease = restricted  # type: ignore[method-assign]
     return server.main()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from typer.testing import CliRunner
@@ -15,6 +16,7 @@ from tokentide_deploy.errors import DeployError
 from tokentide_deploy.grants.plan import Choice, plan
 from tokentide_deploy.grants.rights import rights
 from tokentide_deploy.parts import PARTS
+from tokentide_deploy.secret_making import clickhouse_users
 from tokentide_schemas import topics
 from tokentide_schemas.cubes import CUBES
 
@@ -48,6 +50,15 @@ def test_the_engine_reads_every_statement(stack: Stack, cluster: str, tmp_path: 
     for statement in plan("clickhouse", Choice(cluster=cluster, secrets=tmp_path)).sql:
         quoted = statement.replace("\\", "\\\\").replace("'", "\\'")
         assert stack.value(f"SELECT formatQuery('{quoted}')")
+
+
+@pytest.mark.embedded
+def test_the_engine_reads_the_grants_of_the_two_accounts_of_the_compose_file(stack: Stack) -> None:
+    queries = [one.text for one in ElementTree.fromstring(clickhouse_users("a", "b", "tokentide")).iter("query")]
+    assert len(queries) == 5
+    for query in queries:
+        # A server that cannot read one does not start.
+        assert stack.value(f"SELECT formatQuery('{query} TO somebody')")
 
 
 def test_users_are_made_once_and_their_passwords_stay_in_files_of_their_owner(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def _rights(rights: StoreRights, database: str, cluster: Cluster | None) -> list
 
     if rights.owns_database:
         owned = "SELECT, INSERT, ALTER, CREATE, DROP, TRUNCATE, OPTIMIZE, SHOW, dictGet"
-        found = [f"{owned} ON {database}.*", "CLICKHOUSE, REMOTE, KILL QUERY ON *.*"]
+        found = [f"{owned} ON {database}.*", "REMOTE, KILL QUERY ON *.*"]
     else:
         found = [
             *on("SELECT", rights.selects),
