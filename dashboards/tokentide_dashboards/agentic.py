@@ -34,11 +34,11 @@ ORDER BY "Tokens" DESC, "Model"
 LIMIT 50"""
 
 SIZES_SQL: Final = f"""SELECT
-    input_tokens_bucket AS bucket,
+    input_tokens_bucket AS "From",
     input_tokens_estimate AS "Prompt tokens, about",
     sum(requests) AS "Requests",
     "Requests" / nullIf(sum("Requests") OVER (), 0) AS "Share",
-    sum(sum(requests)) OVER (ORDER BY bucket) / nullIf(sum("Requests") OVER (), 0) AS "This or shorter"
+    sum(sum(requests)) OVER (ORDER BY "From") / nullIf(sum("Requests") OVER (), 0) AS "This or shorter"
 FROM rollup_request_size_1m
 WHERE window_start > least($__toTime, now()) - 3600 AND window_start <= $__toTime
     AND input_tokens_estimate IS NOT NULL AND {sql.selected(["category"])}
@@ -158,7 +158,7 @@ def agentic_dashboard() -> Dashboard:
             "range. Only the category selects here.",
             SIZES_SQL,
             columns=[
-                TableColumn("bucket", "short"),
+                TableColumn("From", "short"),
                 TableColumn("Prompt tokens, about", "short"),
                 TableColumn("Requests", "short"),
                 TableColumn("Share", "percentunit", decimals=1, bar=True, width_px=140),

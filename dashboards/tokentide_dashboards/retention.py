@@ -115,7 +115,7 @@ def retention_dashboard() -> Dashboard:
             *grid.cell(12, 11), "Retention of the largest cohorts",
             "Share of the cohort's users that was active in each later month. The "
             f"{LEADING_COHORTS} cohorts with the most users in the range. {COHORT_MEANING}",
-            CURVES_SQL, unit="percentunit", stacked=False, max_value=1, min_interval="1d",
+            CURVES_SQL, unit="percentunit", stacked=False, min_interval="1d",
         ),
         series_panel(
             *grid.cell(12, 11), "Users a day by model",

@@ -15,6 +15,7 @@ from tokentide_producers.traffic_model import TrafficModel, from_gateway
 from tokentide_schemas.catalogue import load_catalogue
 from tokentide_schemas.envelope import CONTENT_TYPE_ARROW, Record, encode_arrow, headers_for
 from tokentide_sinks.store import Store
+from tokentide_sinks.users import count_users
 
 DAYS = 370
 EVENTS_A_DAY = 80
@@ -55,6 +56,8 @@ def seed(url: str, now_ms: int | None = None) -> None:
     try:
         prepare(store, now_ms)
         fill(store, _records(now_ms), now_ms)
+        while count_users(store):
+            pass
         store.command(
             "INSERT INTO pipeline_samples SELECT now64(3) - toIntervalSecond(number * 10), component, 'usage', 0, "
             "1000, 1000, (number * length(component)) % 41, 90 + (number * length(component)) % 97 FROM numbers(700) "

@@ -28,6 +28,8 @@ ALL_LOADED = (
 TALLEST_PX = 9_000
 WIDTHS = (1280, 360, 2560)
 """A phone, a laptop and a wall screen, in CSS pixels."""
+WITHOUT_ROWS = {"Images", "Dead letters by reason", "Open dead letters by reason"}
+"""Panels that have nothing to show of the seeded traffic: it has no images and nothing was refused."""
 
 
 @pytest.fixture
@@ -72,6 +74,8 @@ def test_a_dashboard_is_drawn_at_every_width_without_an_error(
         assert page.run("document.documentElement.scrollWidth") <= width, "the page scrolls sideways"
     errors = "[...document.querySelectorAll('.panel[data-state=error]')].map((panel) => panel.innerText)"
     assert page.run(errors) == []
+    empty = "[...document.querySelectorAll('.panel[data-state=empty] h2')].map((title) => title.innerText)"
+    assert set(page.run(empty)) <= WITHOUT_ROWS
     assert page.problems() == []
     assert page.run("document.documentElement.dataset.theme") == theme
     assert [url for url in page.requested() if not url.startswith((board.url, "data:"))] == []

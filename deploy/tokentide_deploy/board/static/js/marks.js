@@ -18,15 +18,22 @@ export function marksAt(marks, ms, nearMs) {
   return marks.filter((mark) => (mark.time_end ? mark.time - nearMs <= ms && ms <= mark.time_end + nearMs : Math.abs(mark.time - ms) <= nearMs));
 }
 
-/** What ECharts draws for them: a line where each begins, and a shade as long as it goes on. */
+const STRIP_PX = [3, 8];
+
+/** What ECharts draws for them: a line where each begins; as long as it goes on, a strip above the plot and a hint of a
+ *  shade in it, so faint that several over each other leave the chart's own colours readable. */
 export function markSeries(marks, zone, theme) {
   const color = (mark) => themeColor(mark.color, theme);
   const regions = marks.filter((mark) => mark.time_end > mark.time);
   return { name: '', type: 'line', data: [],
     markLine: { silent: true, symbol: ['none', 'triangle'], symbolSize: 7, label: { show: false },
       data: marks.map((mark) => ({ xAxis: toWall(mark.time, zone), lineStyle: { color: color(mark), type: 'dashed', opacity: 0.8 } })) },
-    markArea: { silent: true, data: regions.map((mark) => [
-      { xAxis: toWall(mark.time, zone), itemStyle: { color: color(mark), opacity: 0.1 } }, { xAxis: toWall(mark.time_end, zone) }]) } };
+    markArea: { silent: true, data: regions.flatMap((mark) => {
+      const [begin, end] = [{ xAxis: toWall(mark.time, zone) }, { xAxis: toWall(mark.time_end, zone) }];
+      return [
+        [{ ...begin, itemStyle: { color: color(mark), opacity: 0.035 } }, end],
+        [{ ...begin, y: STRIP_PX[0], itemStyle: { color: color(mark), opacity: 0.75 } }, { ...end, y: STRIP_PX[1] }]];
+    }) } };
 }
 
 /** A sentence for a chart's name: `Marked: alerts 2, model launches 1.` */

@@ -73,5 +73,11 @@ export function draw(panel, frames, body, board) {
   body.setAttribute('role', 'region');
   body.setAttribute('aria-label', `${panel.title}, table`);
   body.append(h('table', { class: 'data' }, h('caption', { class: 'visually-hidden' }, panel.title), panel.options?.showHeader === false ? null : h('thead', {}, h('tr', {}, heads)), rows), more);
-  return { summary: `${count} rows`, dispose: () => {} };
+  // Columns that do not fit fade out at the edge: a table that ends in a clean line looks complete.
+  const showMore = () => body.classList.toggle('more-right', body.scrollLeft + body.clientWidth < body.scrollWidth - 2);
+  const watch = new ResizeObserver(showMore);
+  watch.observe(body);
+  body.addEventListener('scroll', showMore, { passive: true });
+  showMore();
+  return { summary: `${count} rows`, dispose: () => { watch.disconnect(); body.removeEventListener('scroll', showMore); body.classList.remove('more-right'); } };
 }

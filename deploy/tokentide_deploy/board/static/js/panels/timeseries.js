@@ -57,6 +57,7 @@ export function draw(panel, frames, body, board) {
       const scale = config.custom.scaleDistribution ?? {};
       return { type: scale.type === 'log' ? 'log' : 'value', logBase: scale.log ?? 10, position: i ? 'right' : 'left',
         min: scale.type === 'log' ? undefined : stacking === 'percent' ? 0 : config.min ?? undefined, max: stacking === 'percent' ? 1 : config.max ?? undefined,
+        minInterval: areCounts(unit, series) ? 1 : undefined,
         splitNumber: Math.max(2, Math.min(6, Math.round(canvas.clientHeight / 45))), ...axisStyle(colors), splitLine: { show: i === 0, lineStyle: { color: colors.line } },
         axisLabel: { ...axisStyle(colors).axisLabel, formatter: (value) => formatTick(value, unit, 0) } };
     }),
@@ -124,6 +125,11 @@ export function draw(panel, frames, body, board) {
     body.append(holder);
   }
   return { summary, dispose: () => { undoZoom(); dispose(); } };
+}
+
+/** Whole numbers without a unit are counts of things: half of one is no tick. */
+function areCounts(unit, series) {
+  return /^(short|none)$/.test(unit) && series.every((one) => one.points.every((point) => point[1] === null || Number.isInteger(point[1])));
 }
 
 function shares(columns) {
