@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+# How many processes run the tests; each has a stack of its own.
+TESTERS ?= 2
+
 # What happens in make demo: launch, outage or price-cut; nothing when empty.
 SCENARIO ?=
 
@@ -54,7 +57,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 unit: $(STAMP)
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(TESTERS) --dist loadfile
 
 long: $(STAMP) ## the tests that take minutes each
 	$(BIN)/pytest -m long

@@ -104,20 +104,21 @@ class Chromium:
                 self.events.append(message)
 
     def page(self, width: int, height: int, *, dark: bool, touch: bool = False) -> Page:
-        """A new, empty page of this size in CSS pixels."""
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        """A new, empty page of this size in CSS pixels, which knows nothing of what others kept in the browser."""
+        context = self.call("Target.createBrowserContext")["browserContextId"]
+        target = self.call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        return Page(self, target, session, (width, height), dark=dark, touch=touch)
+        return Page(self, context, session, (width, height), dark=dark, touch=touch)
 
 
 class Page:
     """One tab."""
 
     def __init__(
-        self, browser: Chromium, target: str, session: str, size: tuple[int, int], *, dark: bool, touch: bool
+        self, browser: Chromium, context: str, session: str, size: tuple[int, int], *, dark: bool, touch: bool
     ) -> None:
         self._browser = browser
-        self._target = target
+        self._context = context
         self._session = session
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
@@ -206,4 +207,4 @@ class Page:
 
     def close(self) -> None:
         """Close the tab."""
-        self._browser.call("Target.closeTarget", targetId=self._target)
+        self._browser.call("Target.disposeBrowserContext", browserContextId=self._context)
