@@ -36,11 +36,12 @@ def _records(now_ms: int) -> Iterator[Record]:
         pieces.append((start_ms + week * DAY_MS, 7 * DAY_MS, round(EVENTS_A_DAY * 7 * (0.4 + week / DAYS))))
     pieces.append((now_ms - 6 * DAY_MS, 6 * DAY_MS - RECENT_MS, EVENTS_A_DAY * 10))
     pieces += [(now_ms - RECENT_MS + i * RECENT_MS // 8, RECENT_MS // 8, RECENT_EVENTS // 8) for i in range(8)]
+    catalogue = load_catalogue(())
     models = {}
     for number, (begin_ms, span_ms, events) in enumerate(pieces):
         month = begin_ms // (30 * DAY_MS)
         if month not in models:
-            models[month] = TrafficModel(load_catalogue(()), dt.datetime.fromtimestamp(begin_ms / 1000, dt.UTC))
+            models[month] = TrafficModel(catalogue, dt.datetime.fromtimestamp(begin_ms / 1000, dt.UTC))
         block = models[month].generate(events, rng, begin_ms, span_ms, "gw-0", ids)
         partition = number % PARTITIONS
         headers = dict(headers_for(CONTENT_TYPE_ARROW, events, f"producer-{partition}", offsets[partition]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -80,10 +80,14 @@ def fill(store: Store, records: Iterable[Record], now_ms: int) -> None:
         _insert(store, "ingest_ledger", ledger_rows(judged, topics.USAGE, EPOCH, partition, now_ms))
         _insert(store, "dead_letters", dead_letter_rows(judged, topics.USAGE, EPOCH, partition, now_ms))
         state = PartitionState(CUBES, LATENESS_S)
+        rollups: dict[str, list[pa.Table]] = {}
         for item in batch:
             # A flush between two records closes windows in between, as it does in the worker.
             state.apply([item])
-            _insert_rollups(store, state, partition, now_ms)
+            for table, rows in _flushed(state, partition, now_ms):
+                rollups.setdefault(table, []).append(rows)
+        for table, pieces in rollups.items():
+            _insert(store, table, pa.concat_tables(pieces).unify_dictionaries().combine_chunks())
         watermarks.append(
             {
                 "topic": topics.USAGE,
@@ -100,15 +104,15 @@ def fill(store: Store, records: Iterable[Record], now_ms: int) -> None:
     _insert(store, "stream_watermarks", pa.Table.from_pylist([dict(row) for row in watermarks]))
 
 
-def _insert_rollups(store: Store, state: PartitionState, partition: int, now_ms: int) -> None:
+def _flushed(state: PartitionState, partition: int, now_ms: int) -> Iterator[tuple[str, pa.Table]]:
     changes = state.flush()
     for cube in stored_cubes(CUBES):
         rows = changes.rows.get(cube.name)
         if rows is not None and len(rows):
-            table = partials(
-                cube, rows, epoch=EPOCH, partition=partition, version=changes.version, emitted_at_ms=now_ms
+            yield (
+                cube.partials_table,
+                partials(cube, rows, epoch=EPOCH, partition=partition, version=changes.version, emitted_at_ms=now_ms),
             )
-            _insert(store, cube.partials_table, table)
 
 
 def _insert(store: Store, table: str, rows: pa.Table) -> None:
