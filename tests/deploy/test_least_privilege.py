@@ -62,9 +62,12 @@ class Installation:
 
     def environment(self, part: str) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TOKENTIDE_")}
+        # A part that never connects to Kafka has no login there.
+        login = ("TOKENTIDE_KAFKA_SECURITY_PROTOCOL", "TOKENTIDE_KAFKA_SASL_MECHANISM", "TOKENTIDE_KAFKA_SSL_CA_FILE")
+        has_login = (self.secrets / part / KAFKA_PASSWORD).exists()
         return {
             **kept,
-            **self.common,
+            **{name: value for name, value in self.common.items() if has_login or name not in login},
             "TOKENTIDE_SECRETS_DIR": str(self.secrets / part),
             "TOKENTIDE_DATA_DIR": str(self.folder / part),
             "TOKENTIDE_READY_FILE": str(self.folder / f"{part}.ready"),

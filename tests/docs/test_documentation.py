@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shlex
 import subprocess
 import sys
 import tomllib
+import uuid
 from pathlib import Path
 
 import click
@@ -15,6 +17,7 @@ import pytest
 import yaml
 
 from deploy.installation.reading import ROOT, parse_command
+from tokentide_schemas.event import UsageEvent
 
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md", ROOT / "dashboards" / "README.md"]
 # Programs that are not ours: what stands before them in a page is the reader's own machine.
@@ -182,3 +185,13 @@ def test_the_capacity_rules_name_metrics_that_processes_serve() -> None:
     asked = {name for rule in rules for name in re.findall(r"\b(?:tokentide|process)_\w+", rule["expr"])}
     served = set(re.findall(r"^\| `(\w+)`", (ROOT / "docs/process-metrics.md").read_text(), re.MULTILINE))
     assert len(asked) > 5 and asked <= served, asked - served
+
+
+EVENTS = [(page, command) for page, command in LINES if "/v1/events" in command and " -d '" in command]
+
+
+@pytest.mark.parametrize(("page", "command"), EVENTS, ids=[page for page, _ in EVENTS])
+def test_an_event_that_the_documentation_sends_is_one(page: str, command: str) -> None:
+    sent = f'curl() {{ printf %s "${{@: -1}}"; }}; {command}'
+    event = json.loads(subprocess.run(["bash", "-c", sent], capture_output=True, text=True, check=True).stdout)
+    UsageEvent.model_validate({"event_id": str(uuid.uuid4()), **event})
