@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import http.server
 import json
 import os
@@ -21,11 +22,12 @@ from tokentide_deploy.doctor.connection import Connection, look
 from tokentide_deploy.doctor.finding import CHECKS, Finding, Level
 from tokentide_deploy.doctor.run import Patient, examine
 from tokentide_deploy.ports import plan_ports
-from tokentide_deploy.stack_state import ClickHouseAccount
+from tokentide_deploy.stack_state import ClickHouseAccount, ComponentInfo, StackAddresses
 from tokentide_producers.settings import EmitterKeys
 from tokentide_schemas import topics
 
 ROOT = Path(__file__).parents[2]
+BREAKING = ("deploy/test_doctor.py", "end_to_end/test_doctor.py", "store/test_doctor_facts.py")
 HERE = Connection("127.0.0.1:9092", "")
 KAFKA = kafka.KafkaFacts(
     HERE,
@@ -113,11 +115,21 @@ def test_what_is_wrong_with_the_store_is_said(broken: dict[str, Any], check: str
     assert finding.level is level and says in finding.what
 
 
-@pytest.mark.parametrize("trouble", ["tls", "credentials", "unreachable", "other"])
-def test_one_cause_is_told_once_and_what_depends_on_it_is_not_guessed(trouble: Any) -> None:
+@pytest.mark.parametrize(
+    ("trouble", "checks"),
+    [
+        ("tls", ("kafka-tls", "clickhouse-tls")),
+        ("credentials", ("kafka-credentials", "clickhouse-credentials")),
+        ("unreachable", ("kafka-reachable", "clickhouse-reachable")),
+        ("other", ("kafka-reachable", "clickhouse-reachable")),
+    ],
+)
+def test_one_cause_is_told_once_and_what_depends_on_it_is_not_guessed(trouble: Any, checks: tuple[str, str]) -> None:
     broken = Connection("h:1", trouble, "h:1: because")
-    for found in (kafka.judge(kafka.KafkaFacts(broken)), store.judge(store.StoreFacts(broken))):
+    both = (kafka.judge(kafka.KafkaFacts(broken)), store.judge(store.StoreFacts(broken)))
+    for found, check in zip(both, checks, strict=True):
         failed = [one for one in found if one.level is Level.FAILURE]
+        assert failed[0].check == check
         assert len(failed) == 1 and failed[0].what == "h:1: because" and failed[0].advice
         assert not [one for one in found if one.level is Level.WARNING]
 
@@ -176,7 +188,7 @@ def test_a_receiver_that_does_not_answer_is_told_without_its_address(tmp_path: P
     file = tmp_path / "alerts.yaml"
     file.write_text(f"receivers:\n  - name: ops\n    type: webhook\n    url: http://127.0.0.1:{port}/hook-path\n")
     rules, receivers = local.check_alerts(file)
-    assert rules.level is Level.OK
+    assert rules.level is Level.OK and receivers.check == "receivers"
     assert receivers.level is Level.FAILURE and "receiver ops" in receivers.what and "hook-path" not in receivers.what
 
 
@@ -209,6 +221,67 @@ def test_a_process_that_is_not_ready_is_told_with_its_reason() -> None:
     assert local.judge_processes({}, 10).level is Level.OK
     found = local.judge_processes({"stream": "does not run"}, 10)
     assert found.level is Level.FAILURE and found.what == "stream: does not run"
+
+
+class _Waits(http.server.BaseHTTPRequestHandler):
+    """A process that is alive and waits for Kafka."""
+
+    def do_GET(self) -> None:
+        body = json.dumps({"ready": False, "problems": ["it waits for Kafka"]}).encode()
+        self.send_response(503)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Quiet."""
+
+
+def test_processes_of_a_stack_that_are_dead_mute_or_waiting_are_told_each_with_its_own_word(tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        mute = closed.getsockname()[1]
+    server = http.server.HTTPServer(("127.0.0.1", 0), _Waits)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    account = ClickHouseAccount(host="127.0.0.1", port=1, user="u", password="p")
+    log = tmp_path / "log"
+    stack = StackAddresses(
+        data_dir=tmp_path,
+        kafka_bootstrap_servers="127.0.0.1:1",
+        clickhouse_writer=account,
+        clickhouse_reader=account,
+        pid=1,
+        pid_started_s=0.0,
+        started_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+        components={
+            "alerts": ComponentInfo(pid=None, log_file=log),
+            "board": ComponentInfo(pid=11, log_file=log, health_url=f"http://127.0.0.1:{mute}"),
+            "stream": ComponentInfo(pid=12, log_file=log, health_url=f"http://127.0.0.1:{server.server_port}"),
+        },
+    )
+    try:
+        found = local.check_processes(stack)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert found.level is Level.FAILURE
+    told = dict(one.split(": ", 1) for one in found.what.split("; "))
+    assert told["alerts"] == "does not run"
+    assert told["board"].startswith("does not answer")
+    assert told["stream"] == "it waits for Kafka"
+
+
+def test_a_file_system_is_looked_at_once_and_a_folder_that_is_not_there_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "spool").mkdir()
+    found = local.disks_of([tmp_path, tmp_path / "spool", tmp_path / "nowhere"])
+    assert [what for what, _, _ in found] == [str(tmp_path)]
+    assert found[0][1] <= found[0][2]
+
+
+def test_every_check_is_broken_by_a_test() -> None:
+    told = "".join((ROOT / "tests" / name).read_text() for name in BREAKING)
+    unbroken = [name for name in CHECKS if f'"{name}"' not in told and f"check_{name.replace('-', '_')}" not in told]
+    assert unbroken == []
 
 
 @pytest.fixture
