@@ -140,12 +140,14 @@ def disk_mb(data_dir: DataDir) -> dict[str, float]:
     found = {}
     for name, folder in (("kafka", data_dir.kafka), ("store", data_dir.store)):
         total = 0
-        for path in folder.rglob("*"):
-            try:
-                # Blocks, not lengths: Kafka makes its index files longer than they are.
-                total += path.lstat().st_blocks * 512
-            except FileNotFoundError:
-                continue
+        # os.walk passes over folders that go meanwhile, as those of parts that are merged away do.
+        for root, _, files in os.walk(folder):
+            for file in files:
+                try:
+                    # Blocks, not lengths: Kafka makes its index files longer than they are.
+                    total += (Path(root) / file).lstat().st_blocks * 512
+                except FileNotFoundError:
+                    continue
         found[name] = total / 1e6
     return found
 
