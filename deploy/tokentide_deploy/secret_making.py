@@ -110,9 +110,7 @@ def clickhouse_users(writer: str, reader: str, database: str, limits: Limits | N
     there, within the limits of `tokentide_schemas.grants`.
     """
     most = limits or Limits()
-    writes = (
-        "SELECT, INSERT, ALTER, CREATE, DROP, TRUNCATE, OPTIMIZE, SHOW, dictGet, SYSTEM RELOAD DICTIONARY, KILL QUERY"
-    )
+    writes = "SELECT, INSERT, ALTER, CREATE, DROP, TRUNCATE, OPTIMIZE, SHOW, dictGet"
     return f"""<clickhouse>
   <profiles>
     <tokentide_reader>
