@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from end_to_end import containers
+from end_to_end.content_search import places_with_content
 from end_to_end.harness import Stack
 
 
@@ -23,13 +24,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One stack for all tests that do not break it. Tests tell their events apart by their own labels."""
+    """One stack for all tests that do not break it. Tests tell their events apart by their own labels.
+
+    At the end nothing that any test has put into a prompt, an answer or a malformed request may be in it anywhere.
+    """
     folder = tmp_path_factory.mktemp("stack")
     if request.config.getoption("--services") == "embedded":
         with Stack(folder) as running:
             yield running
+            assert places_with_content(running) == [], "content was stored"
         return
     if not containers.engine_answers():
         pytest.skip(containers.NO_ENGINE)
     with containers.services() as arguments, Stack(folder, *arguments) as running:
         yield running
+        assert places_with_content(running) == [], "content was stored"

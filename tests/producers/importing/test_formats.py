@@ -169,7 +169,7 @@ def test_a_file_that_breaks_off_gives_what_is_before_the_fault_and_says_so(tmp_p
     path.write_text(json.dumps(rows, indent=1)[:-40])
     chosen = Detected([SpendLogs()])
     importing = Import(SpendLogs(), Context(NAMING, dt.UTC), Options(lambda: NOW_MS), None, None)
-    with pytest.raises(ImportSourceError, match="is not JSON after 3 rows, at character"):
+    with pytest.raises(ImportSourceError, match="is not JSON after 4 rows, at character"):
         importing.take(read_rows(path, chosen.wanted))
     assert importing.result.new_events == 3
 

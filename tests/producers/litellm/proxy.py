@@ -43,7 +43,8 @@ class Proxy:
         command = [executables / "litellm", "--config", "config.yaml", "--host", "127.0.0.1", "--port", str(self.port)]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [*command, "--num_workers", "2"],
+                # On a busy machine a worker begins more slowly than uvicorn's five seconds, and would be killed.
+                [*command, "--num_workers", "2", "--timeout_worker_healthcheck", "300"],
                 cwd=folder,
                 env=variables,
                 stdout=log,
