@@ -14,7 +14,7 @@ import numpy as np
 from tokentide_producers.acknowledgements import Acknowledgements
 from tokentide_producers.event_columns import slices, tokens_in
 from tokentide_producers.event_ids import EventIds
-from tokentide_producers.replay_mapping import BadRow, Ints, Labels, TraceColumns, TraceRows, read_rows, to_events
+from tokentide_producers.replay_mapping import BadLine, Ints, Labels, TraceColumns, TraceRows, read_rows, to_events
 from tokentide_producers.replay_reading import TraceFileError, TraceFormat, read_blocks
 from tokentide_producers.sender import EnvelopeSender
 from tokentide_schemas.catalogue import Catalogue
@@ -33,7 +33,7 @@ _PACED_ENVELOPE_MS: Final = 200
 class BadRowsError(Exception):
     """Rows that cannot be replayed; nothing was sent. rows: the first of them."""
 
-    def __init__(self, rows: list[BadRow], count: int) -> None:
+    def __init__(self, rows: list[BadLine], count: int) -> None:
         more = f"\n  and {count - len(rows)} more" if count > len(rows) else ""
         listed = "".join(f"\n  {row}" for row in rows)
         super().__init__(f"{count} rows cannot be replayed:{listed}{more}\nCorrect them, or add --skip-bad-rows.")
@@ -61,7 +61,7 @@ class Survey:
     input_tokens: int
     output_tokens: int
     bad_rows: int
-    bad_examples: list[BadRow] = field(default_factory=list)
+    bad_examples: list[BadLine] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def survey(trace: TraceFile, on_rows: Callable[[int], None] = lambda _rows: None
     """Read and check the whole file. Raises TraceFileError when there is nothing to replay in it."""
     requests = input_tokens = output_tokens = bad_rows = 0
     first_ms, last_ms = 2**62, -(2**62)
-    examples: list[BadRow] = []
+    examples: list[BadLine] = []
     for rows, bad in _rows(trace):
         bad_rows += len(bad)
         examples += bad[: BAD_ROWS_SHOWN - len(examples)]
@@ -208,7 +208,7 @@ class _Run:
             pass
 
 
-def _rows(trace: TraceFile) -> Iterator[tuple[TraceRows, list[BadRow]]]:
+def _rows(trace: TraceFile) -> Iterator[tuple[TraceRows, list[BadLine]]]:
     left = trace.limit if trace.limit is not None else 2**62
     for raw, broken in read_blocks(trace.path, trace.format, trace.columns.names):
         rows, bad = read_rows(raw, trace.columns)

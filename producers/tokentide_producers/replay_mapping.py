@@ -49,7 +49,7 @@ class RawRows:
 
 
 @dataclass(frozen=True, slots=True)
-class BadRow:
+class BadLine:
     """What is wrong with one row and what to do."""
 
     line: int
@@ -82,15 +82,15 @@ class Labels:
     category: str
 
 
-def read_rows(raw: RawRows, columns: TraceColumns) -> tuple[TraceRows, list[BadRow]]:
+def read_rows(raw: RawRows, columns: TraceColumns) -> tuple[TraceRows, list[BadLine]]:
     """The usable rows of a block in their order, and the first problem of each of the others."""
     n = len(raw.lines)
-    problems: dict[int, BadRow] = {}
+    problems: dict[int, BadLine] = {}
 
     def bad(rows: Any, column: str, describe: Callable[[str | None], str]) -> None:
         for row in np.flatnonzero(rows):
             if int(row) not in problems:
-                problems[int(row)] = BadRow(
+                problems[int(row)] = BadLine(
                     int(raw.lines[row]), column, describe(raw.columns[column][int(row)].as_py())
                 )
 

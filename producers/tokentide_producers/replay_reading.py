@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from tokentide_producers.replay_mapping import BadRow, RawRows
+from tokentide_producers.replay_mapping import BadLine, RawRows
 
 BLOCK_BYTES: Final = 4 * 1024 * 1024
 BLOCK_LINES: Final = 20_000
@@ -46,7 +46,7 @@ def format_of(path: Path) -> TraceFormat:
 
 def read_blocks(
     path: Path, trace_format: TraceFormat, names: tuple[str, ...]
-) -> Iterator[tuple[RawRows, list[BadRow]]]:
+) -> Iterator[tuple[RawRows, list[BadLine]]]:
     """The named columns as text, block by block, with the rows that are not rows at all. Raises TraceFileError."""
     try:
         if trace_format is TraceFormat.CSV:
@@ -63,16 +63,16 @@ def _open(path: Path) -> IO[bytes]:
     return cast("IO[bytes]", gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
 
 
-def _read_csv(path: Path, names: tuple[str, ...]) -> Iterator[tuple[RawRows, list[BadRow]]]:
+def _read_csv(path: Path, names: tuple[str, ...]) -> Iterator[tuple[RawRows, list[BadLine]]]:
     skipped: list[int] = []
-    fresh: list[BadRow] = []
+    fresh: list[BadLine] = []
 
     def on_invalid(row: Any) -> str:
         # The number counts from 1 with the header.
         skipped.append(row.number)
         if row.text.strip():
             problem = f"has {row.actual_columns} columns, the header {row.expected_columns}; correct the row"
-            fresh.append(BadRow(row.number, "(all)", problem))
+            fresh.append(BadLine(row.number, "(all)", problem))
         return "skip"
 
     with _open(path) as file:
@@ -144,7 +144,7 @@ def _line_numbers(kept_before: int, rows: int, skipped: list[int]) -> Any:
     return lines
 
 
-def _read_json_lines(path: Path, names: tuple[str, ...]) -> Iterator[tuple[RawRows, list[BadRow]]]:
+def _read_json_lines(path: Path, names: tuple[str, ...]) -> Iterator[tuple[RawRows, list[BadLine]]]:
     with _open(path) as file:
         numbered = enumerate(file, start=1)
         while block := list(islice(numbered, BLOCK_LINES)):
@@ -156,7 +156,7 @@ def _read_json_lines(path: Path, names: tuple[str, ...]) -> Iterator[tuple[RawRo
                     continue
                 row, problem = _object(line)
                 if row is None:
-                    problems.append(BadRow(number, "(all)", problem))
+                    problems.append(BadLine(number, "(all)", problem))
                     continue
                 lines.append(number)
                 for name in names:

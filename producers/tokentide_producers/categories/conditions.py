@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import re2
-
 KINDS: Final = ("exact", "prefix", "glob", "regex")
 MAX_VALUES: Final = 1_000
 """Of one condition."""
@@ -85,6 +83,9 @@ def _one_text(value: Any) -> str:
 
 
 def _compiled(pattern: str, written: str) -> Any:
+    # Imported here: an emitter without rules must not need it.
+    import re2
+
     options = re2.Options()
     options.case_sensitive = False
     options.log_errors = False
@@ -103,5 +104,7 @@ def _any_of(patterns: Sequence[Any]) -> Callable[[str], bool]:
 
 def _glob(pattern: str) -> str:
     """`*` is any text, `?` one character, everything else itself; the whole text must fit."""
+    import re2
+
     parts = {"*": ".*", "?": "."}
     return "(?s)^(?:" + "".join(parts.get(char) or re2.escape(char) for char in pattern) + ")$"

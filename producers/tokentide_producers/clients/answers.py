@@ -9,9 +9,10 @@ import re
 from typing import Any, Final, Protocol
 
 from tokentide_producers.clients.reading import get, items, word
-from tokentide_producers.clients.usage import Cost, Usage, anthropic_usage, cost_of, openai_usage
+from tokentide_producers.clients.usage import Cost, anthropic_usage, cost_of, openai_usage
 from tokentide_producers.otlp.endings import OTHER_ERROR, plain_finish_reason
 from tokentide_producers.otlp.numbers import as_count
+from tokentide_producers.token_usage import Usage
 
 _ERROR_NAME: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _TEXT: Final = ("content", "reasoning", "reasoning_content", "reasoning_details", "refusal", "audio", "text")

@@ -8,20 +8,7 @@ from typing import Any
 
 from tokentide_producers.clients.reading import get
 from tokentide_producers.otlp.numbers import as_count, usd_to_nanousd
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Disjoint buckets that sum to the request's tokens. is_reported: False: not known, or not to the end."""
-
-    is_reported: bool = False
-    input_uncached: int = 0
-    input_cache_read: int = 0
-    input_cache_write: int = 0
-    output: int = 0
-    output_reasoning: int = 0
-    audio: int = 0
-    image: int = 0
+from tokentide_producers.token_usage import UNKNOWN, Usage, without_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +29,7 @@ def openai_usage(usage: Any) -> Usage:
     total_out = _first(usage, ("completion_tokens", "output_tokens"))
     total = _first(usage, ("total_tokens",))
     if total_in is None:
-        return Usage()
+        return UNKNOWN
     if total_out is None:
         # Embeddings have no output.
         total_out = max(0, total - total_in) if total is not None else 0
@@ -58,10 +45,10 @@ def openai_usage(usage: Any) -> Usage:
     apart = bool(reasoning) and total == total_in + total_out + reasoning
     return Usage(
         is_reported=True,
-        input_uncached=_without(total_in, read + write + audio_in + image_in),
+        input_uncached=without_parts(total_in, read + write + audio_in + image_in),
         input_cache_read=read,
         input_cache_write=write,
-        output=_without(total_out, (0 if apart else reasoning) + audio_out + image_out),
+        output=without_parts(total_out, (0 if apart else reasoning) + audio_out + image_out),
         output_reasoning=reasoning,
         audio=audio_in + audio_out,
         image=image_in + image_out,
@@ -84,14 +71,14 @@ def anthropic_usage(parts: Iterable[Any], *, is_final: bool) -> Usage:
         if thinking is not None:
             known["thinking"] = thinking
     if "input_tokens" not in known:
-        return Usage()
+        return UNKNOWN
     thinking = known.get("thinking", 0)
     return Usage(
         is_reported=is_final and "output_tokens" in known,
         input_uncached=known["input_tokens"],
         input_cache_read=known.get("cache_read_input_tokens", 0),
         input_cache_write=known.get("cache_creation_input_tokens", 0),
-        output=_without(known.get("output_tokens", 0), thinking),
+        output=without_parts(known.get("output_tokens", 0), thinking),
         output_reasoning=thinking,
     )
 
@@ -110,8 +97,3 @@ def _first(source: Any, names: tuple[str, ...]) -> int | None:
         if count is not None:
             return count
     return None
-
-
-def _without(whole: int, parts: int) -> int:
-    """A whole that is smaller than its parts was reported without them."""
-    return whole - parts if whole >= parts else whole

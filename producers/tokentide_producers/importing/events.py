@@ -99,8 +99,3 @@ def event_of(request: Request, source_id: str, gateway: str, now_ms: int) -> Eve
         "occurred_at": _EPOCH + dt.timedelta(milliseconds=request.occurred_ms),
     }
     return Event(key, request.occurred_ms, fields, not request.namespace.startswith(MAPPED_PREFIX))
-
-
-def without_parts(whole: int, parts: int) -> int:
-    """A total without its parts; a total that is smaller was given without them and is kept."""
-    return whole - parts if whole >= parts else whole

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from tokentide_producers.importing import cells
 from tokentide_producers.importing.cells import Row
-from tokentide_producers.importing.events import UNKNOWN_PROVIDER, Context, Request, without_parts
+from tokentide_producers.importing.events import UNKNOWN_PROVIDER, Context, Request
 from tokentide_producers.importing.problems import ImportSourceError, NotARequestError, RowError
 from tokentide_producers.otlp.endings import OTHER_ERROR
+from tokentide_producers.token_usage import without_parts
 from tokentide_schemas.event import CostSource, Outcome
 
 NAMESPACE: Final = "litellm"

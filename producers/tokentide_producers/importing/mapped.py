@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tokentide_producers.importing import cells
 from tokentide_producers.importing.cells import Row
-from tokentide_producers.importing.events import MAPPED_PREFIX, Context, Request, without_parts
+from tokentide_producers.importing.events import MAPPED_PREFIX, Context, Request
 from tokentide_producers.importing.mapping_file import (
     COUNT_FIELDS,
     DURATION_FIELDS,
@@ -16,6 +16,7 @@ from tokentide_producers.importing.mapping_file import (
     Mapping,
 )
 from tokentide_producers.importing.problems import RowError
+from tokentide_producers.token_usage import without_parts
 from tokentide_schemas.event import CategorySource, CostSource, Outcome
 
 _TOTALS: Final = ("input_total_tokens", "output_total_tokens", "total_tokens")

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 from tokentide_producers.importing import cells
 from tokentide_producers.importing.cells import Row
-from tokentide_producers.importing.events import UNKNOWN_PROVIDER, Context, Request, without_parts
+from tokentide_producers.importing.events import UNKNOWN_PROVIDER, Context, Request
 from tokentide_producers.importing.problems import ImportSourceError, RowError
 from tokentide_producers.otlp.endings import OTHER_ERROR, finish_reason_of
+from tokentide_producers.token_usage import without_parts
 from tokentide_schemas.event import CostSource, Outcome
 
 NAMESPACE: Final = "openrouter"

@@ -13,7 +13,7 @@ from tokentide_producers.litellm.endings import ending_of_error, finish_reason_o
 from tokentide_producers.litellm.reading import items, label, mapping, part, text
 from tokentide_producers.litellm.usage import usage_of
 from tokentide_producers.otlp.numbers import usd_to_nanousd
-from tokentide_producers.otlp.usage import UNKNOWN, Usage
+from tokentide_producers.token_usage import UNKNOWN, Usage
 from tokentide_schemas.event import MAX_COUNT16, MAX_COUNT32, CategorySource, CostSource, Outcome
 
 UNKNOWN_NAME: Final = "unknown"
@@ -58,15 +58,15 @@ def success_fields(call: Call, response: Any, timing: Timing, naming: Naming) ->
     fields["tool_calls"] = tool_calls_in(response)
     if call.details.get("cache_hit") is True:
         # No provider did any work: known to be nothing, not unknown.
-        _add_usage(fields, Usage(is_reported=True), 0)
+        _add_usage(fields, Usage(is_reported=True))
         fields |= {"provider": CACHE, "cost_nanousd": 0, "cost_source": CostSource.REPORTED.value}
         return fields
     reported = call.payload.get("metadata", {}).get("usage_object") or part(response, "usage")
-    usage, image = usage_of(reported, input_only=fields["operation"] in INPUT_ONLY)
+    usage = usage_of(reported, input_only=fields["operation"] in INPUT_ONLY)
     # LiteLLM counts with a tokenizer of its own what a stream has not reported: that is not the provider's number.
     if is_cancelled or call.details.get(STREAM_USAGE) is False:
-        usage, image = UNKNOWN, 0
-    _add_usage(fields, usage, image)
+        usage = UNKNOWN
+    _add_usage(fields, usage)
     _add_cost(fields, call)
     return fields
 
@@ -74,14 +74,14 @@ def success_fields(call: Call, response: Any, timing: Timing, naming: Naming) ->
 def failure_fields(call: Call, error: Any, timing: Timing, naming: Naming) -> dict[str, Any]:
     """The event of an attempt that failed: no usage and no cost are known."""
     fields = _common_fields(call, timing, naming, None, text(part(error, "llm_provider")))
-    _add_usage(fields, UNKNOWN, 0)
+    _add_usage(fields, UNKNOWN)
     return fields | ending_of_error(error)
 
 
 def snapshot_fields(call: Call, started_s: float, naming: Naming) -> dict[str, Any]:
     """What is known of an attempt when it is sent: enough for its event, should nobody tell its end."""
     fields = _common_fields(call, Timing(started_s, started_s), naming, None)
-    _add_usage(fields, UNKNOWN, 0)
+    _add_usage(fields, UNKNOWN)
     return fields
 
 
@@ -98,7 +98,7 @@ def failed_fields(snapshot: Mapping[str, Any], error: Any, started_s: float, end
 def refused_fields(call: Call, error: Any, asked_model: str, now_s: float, naming: Naming) -> dict[str, Any]:
     """The event of a request that the proxy refused before any attempt. asked_model: '' unless it is one it serves."""
     fields = _common_fields(call, Timing(now_s, now_s), naming, None)
-    _add_usage(fields, UNKNOWN, 0)
+    _add_usage(fields, UNKNOWN)
     model = asked_model or UNKNOWN_NAME
     own = {"request_model": model, "model": model, "provider": REFUSED_BY, "latency_ms": None}
     return {**fields, **own, **ending_of_error(error)}
@@ -140,7 +140,7 @@ def _tools_offered(call: Call) -> int:
     return min(count or len(items(given, "functions") or items(call.data, "functions")), MAX_COUNT16)
 
 
-def _add_usage(fields: dict[str, Any], usage: Usage, image: int) -> None:
+def _add_usage(fields: dict[str, Any], usage: Usage) -> None:
     fields |= {
         "usage_reported": usage.is_reported,
         "input_uncached_tokens": usage.input_uncached,
@@ -149,7 +149,7 @@ def _add_usage(fields: dict[str, Any], usage: Usage, image: int) -> None:
         "output_tokens": usage.output,
         "output_reasoning_tokens": usage.output_reasoning,
         "audio_tokens": usage.audio,
-        "image_tokens": image,
+        "image_tokens": usage.image,
     }
 
 

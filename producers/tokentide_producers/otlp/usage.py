@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from tokentide_producers.otlp import names
 from tokentide_producers.otlp.numbers import first_count
+from tokentide_producers.token_usage import UNKNOWN, Usage, without_parts
 
 _INPUT_ONLY: Final = frozenset({"embeddings", "rerank"})
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Disjoint buckets that sum to the request's tokens. is_reported: False: unknown, and then all are 0."""
-
-    is_reported: bool = False
-    input_uncached: int = 0
-    input_cache_read: int = 0
-    input_cache_write: int = 0
-    output: int = 0
-    output_reasoning: int = 0
-    audio: int = 0
-
-
-UNKNOWN: Final = Usage()
 
 
 def usage_of(attributes: Mapping[str, Any], operation: str) -> Usage:
@@ -60,8 +44,3 @@ def usage_of(attributes: Mapping[str, Any], operation: str) -> Usage:
         output_reasoning=reasoning,
         audio=audio_in + audio_out,
     )
-
-
-def without_parts(whole: int, parts: int) -> int:
-    """The whole less its parts; a whole that is smaller than its parts was reported without them."""
-    return whole - parts if whole >= parts else whole

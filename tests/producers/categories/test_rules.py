@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -142,3 +144,8 @@ def test_a_file_without_rules_says_so(text: str) -> None:
 def test_a_missing_file_says_what_names_it(tmp_path: Path) -> None:
     with pytest.raises(CategoriesFileError, match="TOKENTIDE_CATEGORIES_FILE"):
         load_category_rules(tmp_path / "none.yaml")
+
+
+def test_an_emitter_without_rules_does_not_load_the_engine_of_patterns() -> None:
+    asked = "import sys, tokentide_producers.emitter; sys.exit('re2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", asked], check=False, timeout=60).returncode == 0

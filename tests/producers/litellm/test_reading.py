@@ -27,8 +27,8 @@ from tokentide_schemas.settings import SettingsError, read_settings
     ],
 )
 def test_what_is_no_usage_is_unknown(reported: Any) -> None:
-    usage, image = usage_of(reported)
-    assert (usage.is_reported, usage.input_uncached, usage.output, image) == (False, 0, 0, 0)
+    usage = usage_of(reported)
+    assert (usage.is_reported, usage.input_uncached, usage.output, usage.image) == (False, 0, 0, 0)
 
 
 def test_the_responses_objects_words_are_the_same_buckets() -> None:
@@ -38,18 +38,18 @@ def test_the_responses_objects_words_are_the_same_buckets() -> None:
         "input_tokens_details": {"cached_tokens": 30},
         "output_tokens_details": {"reasoning_tokens": 20},
     }
-    usage, _image = usage_of(reported)
+    usage = usage_of(reported)
     assert (usage.input_uncached, usage.input_cache_read, usage.output, usage.output_reasoning) == (60, 30, 30, 20)
 
 
 def test_images_are_apart_and_all_buckets_sum_to_the_total() -> None:
     details = {"image_tokens": 7, "text_tokens": 3}
-    usage, image = usage_of({"prompt_tokens": 10, "completion_tokens": 6, "prompt_tokens_details": details})
-    assert (usage.input_uncached, image, usage.output) == (3, 7, 6)
+    usage = usage_of({"prompt_tokens": 10, "completion_tokens": 6, "prompt_tokens_details": details})
+    assert (usage.input_uncached, usage.image, usage.output) == (3, 7, 6)
 
 
 def test_embeddings_without_an_output_are_reported() -> None:
-    usage, _image = usage_of({"prompt_tokens": 17}, input_only=True)
+    usage = usage_of({"prompt_tokens": 17}, input_only=True)
     assert (usage.is_reported, usage.input_uncached, usage.output) == (True, 17, 0)
 
 
