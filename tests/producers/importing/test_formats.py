@@ -17,6 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.importing.goldens import GOLDEN, HASH_KEY, NAMES, copy_to, differences, expected
+from tokentide_deploy.importing.session import Choices, Session
+from tokentide_deploy.importing.stored import Retention
+from tokentide_deploy.importing.summary import as_json, notes_of
 from tokentide_producers.collector.naming import naming
 from tokentide_producers.hash_keys import HashKeyRing
 from tokentide_producers.importing import cells
@@ -225,3 +228,19 @@ def test_a_written_time_is_its_instant(microseconds: int, offset_minutes: int) -
         assert cells.instant_ms({"t": text}, "t", None) == wanted
     assert cells.instant_ms({"t": moment.isoformat(sep=" ")}, "t", zone) == wanted
     assert cells.instant_ms({"t": str(wanted)}, "t", None, "ms") == wanted
+
+
+def test_rows_that_are_older_than_what_the_store_keeps_are_told(tmp_path: Path) -> None:
+    name = "openrouter-activity.csv"
+    items = list(read_rows(copy_to(tmp_path, name), Detected([Activity()]).wanted))
+    times = sorted(int(row["occurred_at"].timestamp() * 1000) for row in expected(name))
+    context = Context(NAMING, dt.UTC)
+    options = Options(lambda: NOW_MS, older_than_ms=times[-1])
+    importing = Import(Activity(), context, options, None, None)
+    importing.take(items)
+    assert importing.result.older == len(times) - 1
+    session = Session(Choices(), context, options, None, None, Retention(times[-1], times[-1]), [])
+    raw, minutes = notes_of(session, importing.result, ())[:2]
+    assert raw.startswith(f"{len(times) - 1} events are older than the store keeps raw rows")
+    assert "TOKENTIDE_RETENTION_RAW_DAYS" in raw and "minutes" in minutes
+    assert as_json(session, importing.result, 1.0, ())["older_than_raw_retention"] == len(times) - 1
