@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
@@ -13,6 +13,9 @@ _current: ContextVar[Mapping[str, Any]] = ContextVar("tokentide_labels", default
 
 IDENTIFIERS: Final = {"user": "user_hash", "session": "session_hash", "api_key": "api_key_hash"}
 """Labels that become keyed hashes, and the fields for them. They never leave the process as they are."""
+
+BESIDE: Final = ("route", "referer", "tags")
+"""Labels that only the rules of categories look at."""
 
 
 def given(**values: Any) -> dict[str, Any]:
@@ -33,12 +36,16 @@ def labels(
     country: str | None = None,
     language: str | None = None,
     request_id: str | None = None,
+    route: str | None = None,
+    referer: str | None = None,
+    tags: Sequence[str] | None = None,
 ) -> Iterator[None]:
     """Label the requests that begin inside the block, in this thread or asyncio task and in tasks begun there.
 
     Blocks nest: the inner one wins, label by label, and both win over what `instrument` was given. user, session,
     api_key: plain identifiers, which are hashed with the emitter's key. A value that no event can have (a country that
-    is no ISO code) costs the event its labels, never the request or the event.
+    is no ISO code) costs the event its labels, never the request or the event. route, referer, tags: for the rules of
+    categories, not stored.
     """
     values = given(
         category=category,
@@ -51,6 +58,9 @@ def labels(
         country=country,
         language=language,
         request_id=request_id,
+        route=route,
+        referer=referer,
+        tags=tags,
     )
     outer = _current.get()
     token = _current.set(MappingProxyType({**outer, **values}))

@@ -10,9 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tokentide_producers.categories.categorizer import Categorizer
+from tokentide_producers.categories.conversation import conversation_in
+from tokentide_producers.categories.inputs import CategoryInput
 from tokentide_producers.clients.answers import Answer
 from tokentide_producers.clients.endpoints import Endpoint
-from tokentide_producers.clients.labels import IDENTIFIERS
+from tokentide_producers.clients.labels import BESIDE, IDENTIFIERS, NOTHING
 from tokentide_producers.clients.reading import get, items, word
 from tokentide_producers.emitter import Emitter
 from tokentide_producers.otlp.numbers import as_count
@@ -89,7 +92,10 @@ class Observation:
         self._status = 0
         self._retries = 0
         self._request_id = ""
-        self._labels = {**reporting.labels, **_identifiers(body), **labels}
+        given = {**reporting.labels, **_identifiers(body), **labels}
+        self._beside = {name: given.pop(name) for name in BESIDE if name in given}
+        self._labels = given
+        self._body = body if reporting.emitter.categories is not None else NOTHING
         self._fields: dict[str, Any] = {
             "source": reporting.source.value,
             "operation": endpoint.operation,
@@ -179,7 +185,18 @@ class Observation:
             fields["time_to_first_token_ms"] = self._since_start_ms(self._first_token_s)
         if cost.nanousd is not None:
             fields.update(cost_nanousd=cost.nanousd, cost_source=CostSource.REPORTED.value)
+        if self._reporting.emitter.categories is not None:
+            fields["category_input"] = self._category_input(self._reporting.emitter.categories)
+        self._body = NOTHING
         self._reporting.emitter.emit_later(self._complete)
+
+    def _category_input(self, categories: Categorizer) -> CategoryInput:
+        """What rules look at; of a request in the classifier's sample its words too, cut to their bounds at once."""
+        request_id = self._labels.get("request_id") or self._fields["request_id"]
+        if not request_id or not categories.wants_text(request_id):
+            return CategoryInput(**self._beside)
+        excerpt = conversation_in(self._body).excerpt()
+        return CategoryInput(**self._beside, text=excerpt.user or None, system=excerpt.system or None)
 
     def _since_start_ms(self, now_s: float) -> int:
         return min(MAX_COUNT32, max(0, round((now_s - self._started_s) * 1000)))
@@ -197,7 +214,7 @@ class Observation:
         if labelled.get("category"):
             labelled["category_source"] = CategorySource.GATEWAY.value
         try:
-            reporting.checker.from_fields(labelled, 0)
+            reporting.checker.from_fields({name: labelled[name] for name in labelled if name != "category_input"}, 0)
         except InvalidEventError as error:
             reporting.warn("an event is sent without its labels, as no event can have them: %s", error)
             return fields

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
+from tokentide_producers.categories.conversation import conversation_in
 from tokentide_producers.categories.inputs import CategoryInput
 from tokentide_producers.litellm.calls import Call
 from tokentide_producers.litellm.reading import items, mapping, text
@@ -13,7 +13,6 @@ from tokentide_producers.litellm.reading import items, mapping, text
 _REDACTED: Final = "redacted-by-litellm"
 """What LiteLLM's setting `turn_off_message_logging` leaves of a text: no words of a user."""
 _REFERERS: Final = ("http-referer", "referer")
-_SYSTEM: Final = ("system", "instructions")
 
 
 def category_input_of(call: Call, *, with_text: bool) -> CategoryInput:
@@ -26,21 +25,9 @@ def category_input_of(call: Call, *, with_text: bool) -> CategoryInput:
     tags = [tag for tag in items(call.payload, "request_tags") or items(call.metadata, "tags") if isinstance(tag, str)]
     if not with_text:
         return CategoryInput(route, referer, tags)
-    excerpt = _conversation(call).excerpt()
+    bodies = (call.data, call.details, mapping(call.details, "optional_params"))
+    excerpt = conversation_in(*bodies, redacted=_REDACTED).excerpt()
     return CategoryInput(route, referer, tags, text=excerpt.user or None, system=excerpt.system or None)
-
-
-def _conversation(call: Call) -> CategoryInput:
-    for given in (call.data, call.details, mapping(call.details, "optional_params")):
-        system = text(*(given.get(name) for name in _SYSTEM)) or None
-        for name in ("messages", "input", "prompt"):
-            said = given.get(name)
-            if isinstance(said, str) and said.strip():
-                return CategoryInput() if said == _REDACTED else CategoryInput(text=said, system=system)
-            if isinstance(said, Sequence) and said and not isinstance(said, str | bytes):
-                is_redacted = any(isinstance(one, Mapping) and one.get("content") == _REDACTED for one in said)
-                return CategoryInput() if is_redacted else CategoryInput(messages=said, system=system)
-    return CategoryInput()
 
 
 def _path_of(url: str) -> str:
