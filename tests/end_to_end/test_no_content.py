@@ -171,13 +171,14 @@ def by_http(post: httpx.Client) -> int:
 
 def by_opentelemetry(url: str) -> int:
     provider = TracerProvider()
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{url}/v1/traces")))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{url}/v1/traces", timeout=60)))
     said = {"gen_ai.input.messages": PROMPT, "gen_ai.output.messages": PROMPT, "tokentide.gateway": GATEWAY}
     span = provider.get_tracer(MARKER).start_span(f"chat {MARKER}", attributes={**CALL, **said, "note": PROMPT})
     span.add_event(MARKER, {"gen_ai.prompt": PROMPT})
     span.record_exception(ConnectionResetError(PROMPT))
     span.set_status(Status(StatusCode.ERROR, PROMPT))
     span.end()
+    assert provider.force_flush(60_000)
     provider.shutdown()
     return 1
 

@@ -151,7 +151,7 @@ def test_what_the_opentelemetry_sdk_exports_is_stored_column_by_column(stack: St
     wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 200, "the collector")
     resource = Resource.create({"service.name": "six", "cloud.region": "eu-1", "tokentide.gateway": gateway})
     provider = TracerProvider(resource=resource)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{url}/v1/traces")))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{url}/v1/traces", timeout=60)))
     tracer = provider.get_tracer("a gateway")
     call = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o"}
     call |= {"tokentide.tenant": "acme", "tokentide.category": "science"}
@@ -181,6 +181,7 @@ def test_what_the_opentelemetry_sdk_exports_is_stored_column_by_column(stack: St
             span.record_exception(TimeoutError("what the provider said"), timestamp=began_ns)
             span.set_status(Status(StatusCode.ERROR, "what the provider said"))
         span.end(began_ns + 2_000_000_000)
+    assert provider.force_flush(60_000)
     provider.shutdown()
     expected = six(
         "otlp", gateway, gateway_region="eu-1", category="science", category_source="gateway", latency_ms=2000
