@@ -69,8 +69,8 @@ def read_frame(query: Callable[[str], Rows], options: TopOptions, now: dt.dateti
     if not any(sums.requests for found in groups.values() for sums in found.values()):
         extent = extent_from(query(extent_sql())[0])
         now_s = int(now.timestamp())
-        if window is not None and window.is_rolling and extent is not None and extent.end_s > now_s:
-            # Events have only just begun to come: show them now rather than when their minute is over.
+        if window is not None and window.is_rolling and extent is not None and extent.end_s > window.to_s:
+            # Events have only just begun to come: show them now rather than when their minute is over and settled.
             recent = extent_from(query(extent_sql(window.from_s))[0])
             if recent is not None:
                 window = filling_window(recent, now_s)

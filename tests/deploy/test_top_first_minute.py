@@ -28,3 +28,10 @@ def test_the_filling_minute_is_shown_when_no_minute_is_complete() -> None:
     assert frame.window is not None
     assert "still filling" in frame.window.title
     assert frame.window.minutes == 40 / 60
+
+
+def test_a_minute_that_is_over_and_not_yet_settled_is_shown_as_well() -> None:
+    options = TopOptions(5, None, ("model",), None, 2.0, "table", None, None)
+    frame = read_frame(store_with_one_filling_minute, options, NOW + dt.timedelta(seconds=24))
+    assert frame.total.requests == 500
+    assert frame.window is not None and frame.window.minutes == 1.0
