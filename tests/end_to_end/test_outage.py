@@ -112,5 +112,6 @@ def test_what_was_acknowledged_in_a_short_outage_is_stored_once(tmp_path: Path) 
 def test_what_was_acknowledged_in_a_minutes_outage_is_stored_once(tmp_path: Path) -> None:
     with Stack(tmp_path / "stack") as stack:
         counts = outage(stack, tmp_path, 60)
+    sys.stdout.write(f"\n{counts}\n")  # shown by pytest -s
     assert (counts["missing"], counts["stored_twice"]) == (0, 0), counts
     assert counts["stored"] >= counts["acknowledged"] > 60 * EVENTS_PER_S / 2 and counts["spooled_bytes"] > 0, counts
