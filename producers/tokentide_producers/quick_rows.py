@@ -6,13 +6,15 @@ decides. The sources hold names of our own fields only, never a value.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
+from uuid import UUID
 
 QuickRow = Callable[[Mapping[str, Any], int], tuple[list[Any], int] | None]
 """Fields of one event and the time in milliseconds to its row and estimated bytes; None for what is not plain."""
 
-COUNT, LABEL, FLAG, HASH, TEXT, RATIO = range(6)
+COUNT, LABEL, FLAG, HASH, TEXT, RATIO, INSTANT, ID = range(8)
 SHAPES: Final = 256
 """A gateway calls in a handful of shapes; beyond so many the careful way is used."""
 
@@ -32,7 +34,8 @@ def quick_row(
 
     specs: place, kind and limit (a range, or the set of known labels) by name. optional: names that may be None.
     """
-    known: dict[str, Any] = {"template": template}
+    known: dict[str, Any] = {"template": template, "datetime": dt.datetime, "utc": dt.UTC, "UUID": UUID}
+    known |= {"epoch": dt.datetime(1970, 1, 1, tzinfo=dt.UTC), "millisecond": dt.timedelta(milliseconds=1)}
     lines = ["row = template.copy()"]
     sizes = [str(row_bytes)]
     for number, name in enumerate(names):
@@ -56,11 +59,19 @@ def quick_row(
             wrong = f"type({value}) is not str or len({value}) > {max_chars} or not {value}.isprintable()"
         elif kind == RATIO:
             wrong = f"type({value}) is not float or not 0.0 <= {value} <= 1.0"
+        elif kind == INSTANT:
+            wrong = f"type({value}) is not datetime or {value}.tzinfo is not utc"
+        elif kind == ID:
+            wrong = f"type({value}) is not UUID or not {value}.int"
         else:
             return None
         if kind in (LABEL, TEXT):
             sizes.append(f"len({value})")
-        lines += [f"if {wrong}:", "    return None", f"row[{place}] = {value}"]
+        lines += [f"if {wrong}:", "    return None"]
+        if kind == INSTANT:
+            lines.append(f"now_ms = ({value} - epoch) // millisecond")
+        else:
+            lines.append(f"row[{place}] = {value}{'.bytes' if kind == ID else ''}")
     lines += [f"row[{occurred_at}] = now_ms", f"return row, {' + '.join(sizes)}"]
     source = "\n    ".join(["def quick(fields, now_ms):", *lines])
     exec(compile(source, "<quick row>", "exec"), known)

@@ -15,7 +15,19 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from tokentide_producers.batcher import Row
-from tokentide_producers.quick_rows import COUNT, FLAG, HASH, LABEL, RATIO, SHAPES, TEXT, QuickRow, quick_row
+from tokentide_producers.quick_rows import (
+    COUNT,
+    FLAG,
+    HASH,
+    ID,
+    INSTANT,
+    LABEL,
+    RATIO,
+    SHAPES,
+    TEXT,
+    QuickRow,
+    quick_row,
+)
 from tokentide_schemas import columns as c
 from tokentide_schemas.arrow import NAMES
 from tokentide_schemas.columns import TextEnum
@@ -34,7 +46,7 @@ KNOWN_LABELS: Final = 20_000
 
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MS: Final = dt.timedelta(milliseconds=1)
-_COUNT, _LABEL, _FLAG, _HASH, _TEXT, _RATIO, _OTHER = COUNT, LABEL, FLAG, HASH, TEXT, RATIO, 6
+_COUNT, _LABEL, _FLAG, _HASH, _TEXT, _RATIO, _OTHER = COUNT, LABEL, FLAG, HASH, TEXT, RATIO, 8
 _OCCURRED_AT: Final = PLACE["occurred_at"]
 # `occurred_at` is the time of the call when it is left out, because the call follows the response.
 _MUST_BE_GIVEN: Final = REQUIRED - {"occurred_at"}
@@ -188,6 +200,8 @@ def _did_you_mean(fields: Mapping[str, Any]) -> str:
 def _spec(name: str) -> tuple[int, int, Any]:
     column = COLUMNS[name]
     place = PLACE[name]
+    if name in ("occurred_at", "event_id"):
+        return place, INSTANT if name == "occurred_at" else ID, None
     if column in (c.LABEL, c.WIDE_LABEL):
         return place, _LABEL, CLOSED_LABELS.get(name, set())
     if column is c.FLAG:

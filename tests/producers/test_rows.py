@@ -145,7 +145,7 @@ def test_a_required_field_has_no_default(name: str) -> None:
 @settings(deadline=None)
 @given(
     st.dictionaries(
-        st.sampled_from(sorted(set(NAMES) - {"event_id"})),
+        st.sampled_from(sorted(NAMES)),
         st.one_of(
             st.none(),
             st.booleans(),
@@ -153,7 +153,9 @@ def test_a_required_field_has_no_default(name: str) -> None:
             st.floats(),
             UNCHECKED_TEXT,
             st.binary(max_size=17),
-            st.sampled_from(["ok", "sdk", "US", "en", "gateway", "unknown", b"0" * 16, "0" * 32, NOW]),
+            st.sampled_from(["ok", "sdk", "US", "en", "gateway", "unknown", b"0" * 16, "0" * 32]),
+            st.sampled_from([NOW, NOW.replace(tzinfo=None), NOW.astimezone(dt.timezone(dt.timedelta(hours=2)))]),
+            st.sampled_from([UUID(int=0), UUID(int=5), str(UUID(int=5))]),
         ),
         max_size=4,
     )
@@ -173,6 +175,7 @@ def test_the_short_cut_accepts_exactly_what_the_model_accepts(change: dict[str, 
     if not expected["model"]:
         expected["model"] = got["request_model"]
     assert {**got, "event_id": None} == {**expected, "event_id": None}
+    assert event.event_id is None or got["event_id"] == event.event_id.bytes
 
 
 def test_models_are_resolved_only_where_the_event_does_not_say() -> None:
