@@ -7,24 +7,15 @@ itself, from the history, with the packages of its own lock (tests/data/previous
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from end_to_end import previous_release
-from end_to_end.harness import Stack, wait_until
+from end_to_end.harness import Stack
 from end_to_end.plain_events import send, settled
 from end_to_end.previous_release import EXPECTED, ROOT, UNREAD_EVENTS, PreviousStack
-from tokentide_deploy.commands.up_components import clickhouse_answers
-from tokentide_deploy.embedded_kafka import EmbeddedKafka
-from tokentide_deploy.ports import free_ports
-from tokentide_deploy.stack_state import ClickHouseAccount
 
 pytestmark = [pytest.mark.embedded]
 NEWEST_MIGRATION = max(int(path.name[:4]) for path in (ROOT / "sinks/tokentide_sinks/migrations").glob("*.sql"))
@@ -94,59 +85,3 @@ def test_an_upgrade_keeps_every_row_and_the_way_back_is_the_backup(tmp_path: Pat
         settled(restored, STORED + UNREAD_EVENTS)
         send(restored, 15)
         settled(restored, STORED + UNREAD_EVENTS + 15)
-
-
-@contextmanager
-def kafka_and_store(folder: Path) -> Iterator[tuple[str, str]]:
-    """A broker and a store that outlive the stacks on them: the arguments of `tokentide up`."""
-    (port,) = free_ports(1)
-    account = ClickHouseAccount(host="127.0.0.1", port=port, user="tokentide", password="of-this-test")
-    variables = {f"TOKENTIDE_STORE_{who}_PASSWORD": account.password for who in ("WRITER", "READER")}
-    argv = [sys.executable, "-m", "tokentide_deploy.store", "--data-dir", str(folder / "store"), "--port", str(port)]
-    with EmbeddedKafka(folder / "kafka", heap_mib=384) as broker:
-        process = subprocess.Popen(argv, env={**os.environ, **variables}, stderr=subprocess.DEVNULL)
-        try:
-            wait_until(lambda: clickhouse_answers(account), "the store", 120)
-            yield broker.bootstrap_servers, account.url
-        finally:
-            process.terminate()
-            process.wait(60)
-
-
-@pytest.mark.long
-@pytest.mark.timeout(1800)
-def test_events_sent_during_a_rolling_upgrade_are_counted_once(tmp_path: Path, previous_python: Path) -> None:
-    with kafka_and_store(tmp_path) as (kafka, clickhouse):
-        arguments = ("--kafka", kafka, "--clickhouse", clickhouse)
-        previous = PreviousStack(tmp_path / "previous", previous_python, *arguments)
-        present = Stack(tmp_path / "present", *arguments)
-        with previous:
-            sent, stop = [0], threading.Event()
-
-            def keep_sending() -> None:
-                while not stop.wait(0.2):
-                    send(previous, 10)
-                    sent[0] += 10
-
-            def stored(stack: Stack) -> int:
-                return int(stack.value("SELECT count() FROM usage"))
-
-            sender = threading.Thread(target=keep_sending)
-            sender.start()
-            try:
-                wait_until(lambda: stored(previous) >= 50, "events of the previous release", 120)
-                # Both releases share the groups: each has some of the partitions while tables are of the new one.
-                with present:
-                    together = stored(present)
-                    wait_until(lambda: stored(present) >= together + 50, "events while both run", 120)
-                    assert previous.stop() == 0
-                    alone = stored(present)
-                    wait_until(lambda: stored(present) >= alone + 50, "events of the present release alone", 120)
-                    stop.set()
-                    sender.join()
-                    raw, rollup = settled(present, sent[0])
-                    assert raw[0][3] == sent[0] and rollup[0][0] == sent[0]  # type: ignore[index]
-                    assert present.value("SELECT max(number) FROM schema_migrations") == NEWEST_MIGRATION
-            finally:
-                stop.set()
-                sender.join()
