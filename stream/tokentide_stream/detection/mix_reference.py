@@ -13,20 +13,23 @@ from tokentide_stream.detection.mix_centre import GONE, centre_of
 from tokentide_stream.detection.mix_noise import MixNoise
 from tokentide_stream.detection.mix_ring import MixRing
 from tokentide_stream.detection.mix_slow import SLOW_S, SlowMeans
-from tokentide_stream.detection.season import DAY_S, Bools, Floats, Season
+from tokentide_stream.detection.season import DAY_S, Bools, Floats, Season, long_s
 
 _LAG = 3
+_SCALE_S = 10_800
 _LEAST_HISTORY_S = 0.9 * DAY_S
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A window seen by one measure. expected, observed: amounts. z: (horizons, keys); effect: idiosyncratic change in
-    fractions of the total, the part that the mix of the others does not explain. slow_*: against the days before."""
+    """A window seen by one measure. expected, observed: amounts; usual: the same by the days before alone, where there
+    are some. z: (horizons, keys); effect: idiosyncratic change in fractions of the total, the part that the mix of the
+    others does not explain. slow_*: against the days before."""
 
     total: float
     centre: float
     expected: Floats
+    usual: Floats
     observed: Floats
     z: Floats
     effect: Floats
@@ -104,8 +107,8 @@ class MixReference:
         known = self.windows and self._is_mix
         centre = centre_of(ratio, weights, weights * total / unit, usable) if known else 1.0
         expected = weights * centre
-        # The scale of the relative weights would wander; over days it is drawn back to a sum of 1.
-        pull = min(0.01, self._window_s / (3 * DAY_S))
+        # The scale of the relative weights would wander; it is drawn back to a sum of 1.
+        pull = min(0.05, self._window_s / _SCALE_S)
         if known:
             centre = float(np.clip(centre * max(1e-3, float(weights.sum())) ** pull, 0.02, 50.0))
         self._x = share / centre
@@ -118,9 +121,9 @@ class MixReference:
         change = share - weights / normal if normal > 0 else share
         nothing = np.zeros((len(SLOW_S), self._size))
         slow_z, slow_effect = (nothing, nothing) if self._pattern is None else self._slow.compare(noise[2], centre)
-        return Reading(
-            total, centre, expected * total, share * total, z, effect, change, one_window_z, slow_z, slow_effect
-        )
+        usual = expected if self._pattern is None else self._pattern * centre
+        mean = (expected * total, usual * total, share * total)
+        return Reading(total, centre, *mean, z, effect, change, one_window_z, slow_z, slow_effect)
 
     def _profile(self, time_s: float, total: float) -> Floats | None:
         usual = self.recent * total / np.maximum(self._unit, 1e-12)
@@ -165,6 +168,10 @@ class MixReference:
         """How many of the last windows, this one included, lie on that side without a break."""
         return self._ring.onset(key, direction)
 
+    def ramp_windows(self, key: int) -> int:
+        """For how many windows the key has been rising; 0 where it has risen at once."""
+        return self._ring.ramp_windows(key)
+
     def recent_effect(self, windows: int) -> Floats:
         """Mean idiosyncratic effect over the last windows, held or not."""
         return self._ring.recent_effect(windows)
@@ -207,7 +214,7 @@ class MixReference:
         if self._pattern is None or self.season.days_known == 0:
             self.rebase(key)
             return
-        self.season.restart(key, now_s - DAY_S - self.season.bin_s)
+        self.season.restart(key, now_s - long_s(self._window_s) - self.season.bin_s)
         profile = self.season.expected(now_s, self.recent, 1.0)
         level = float(profile[key]) if profile is not None and np.isfinite(profile[key]) else float(self.recent[key])
         self._pattern[key] = level

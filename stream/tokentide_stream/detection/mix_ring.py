@@ -11,6 +11,9 @@ HORIZONS = (2, 3, 6, 12)
 _LARGEST_PART = (0.85, 0.85, 0.6, 0.5)
 """What one window may contribute to the effect over a horizon."""
 _RING = max(HORIZONS)
+_LEAST_RAMP = 4
+_RAMP_RATIO = 1.7
+_LARGEST_STEP = 0.55
 _FIELDS = ("n", "e", "u", "share", "held")
 
 
@@ -105,6 +108,18 @@ class MixRing:
                 break
             back += 1
         return max(1, back)
+
+    def ramp_windows(self, key: int) -> int:
+        """For how many windows the key has been rising: four at least, in the second half of them by far more than in
+        the first (7 to 3 or more where it rises in a line, 1 to 1 where it has risen at once), and no single step is
+        most of it. Otherwise 0."""
+        back = self.onset(key, 1.0)
+        if back < _LEAST_RAMP:
+            return 0
+        rise = self.share[[(self.windows - j) % _RING for j in range(back)], key]
+        half = back // 2
+        is_step = np.abs(np.diff(rise)).max() > _LARGEST_STEP * rise.max()
+        return back if rise[:half].mean() >= _RAMP_RATIO * rise[-half:].mean() and not is_step else 0
 
     def recent_effect(self, windows: int) -> Floats:
         """Mean idiosyncratic effect over the last windows, held or not."""

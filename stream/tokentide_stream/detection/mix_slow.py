@@ -8,7 +8,8 @@ from tokentide_stream.detection.mix_centre import weighted_median
 from tokentide_stream.detection.season import Bools, Floats
 
 SLOW_S = (5_400, 21_600, 86_400)
-"""Time constants of the means."""
+"""Time constants of the means; all longer in proportion where the first were less than one and a half windows."""
+_LEAST_WINDOWS = 1.5
 _SMALL = 1e-9
 
 
@@ -18,6 +19,7 @@ class SlowMeans:
     def __init__(self, window_s: int, capacity: int, is_mix: bool) -> None:
         self._window_s = window_s
         self._is_mix = is_mix
+        self._spans_s = [span_s * max(1.0, _LEAST_WINDOWS * window_s / SLOW_S[0]) for span_s in SLOW_S]
         self.x = np.zeros((len(SLOW_S), capacity))
         self.p = np.zeros((len(SLOW_S), capacity))
         self._n = np.zeros((len(SLOW_S), capacity))
@@ -47,7 +49,7 @@ class SlowMeans:
     def learn(self, x: Floats, pattern: Floats, expected: Floats, skip: Bools, variance_alpha: float) -> None:
         """A window's parts, what the season says of them, and the counts expected."""
         self.windows += 1
-        for i, seconds in enumerate(SLOW_S):
+        for i, seconds in enumerate(self._spans_s):
             alpha = max(self._window_s / (self._window_s + seconds), 1 / self.windows)
             self.x[i] += alpha * (x - self.x[i])
             self.p[i] += alpha * (pattern - self.p[i])
@@ -61,7 +63,7 @@ class SlowMeans:
         """z and effect, (time constants, keys). noise: dispersion by key."""
         z = np.zeros(self.x.shape)
         effect = np.zeros_like(z)
-        for i, seconds in enumerate(SLOW_S):
+        for i, seconds in enumerate(self._spans_s):
             if self.windows * self._window_s < seconds or self.windows < 6:
                 continue
             ratio = self._log_ratio(i)

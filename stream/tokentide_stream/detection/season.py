@@ -9,10 +9,21 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 DAY_S = 86_400
+_LEAST_WINDOWS_OF_A_DAY = 7
 _DAYS = 15
 _MIN_BIN_S = 900
 _ENVELOPE_S = 2_700
+_ENVELOPE_LAG_WINDOWS = 6
 _SHRINK_COUNT = 60.0
+_COMPARABLE = 0.5
+"""Part of a day's bins that has to be there on both sides."""
+_KEEPS_SHAPE = 5.0
+"""A key that has become more than so many times what it was, or less, is no longer the same."""
+
+
+def long_s(window_s: int) -> int:
+    """A day, or seven windows where they are longer: how long a shift is news, and a new key new."""
+    return max(DAY_S, _LEAST_WINDOWS_OF_A_DAY * window_s)
 
 
 class Season:
@@ -31,12 +42,13 @@ class Season:
         self._seen = np.zeros((_DAYS, self.bins))
         self._day_of_row = np.full(_DAYS, -1, dtype=np.int64)
         self._reach = min(self.bins // 2, max(1, -(-_ENVELOPE_S // self.bin_s)))
+        self._envelope_lag_days = _ENVELOPE_LAG_WINDOWS * window_s // DAY_S
         self._place: tuple[int, int] | None = None
         self._sum = np.zeros(capacity)
         self._sum_told = np.zeros(capacity, dtype=bool)
         self._count = 0
         self._profiles: dict[int, Floats] = {}
-        self._high = self._low = np.zeros(capacity)
+        self._high = self._low = self._usual = np.zeros(capacity)
         self._counts = np.zeros(capacity)
         self.days_known = 0
 
@@ -47,7 +59,8 @@ class Season:
         self._told = np.pad(self._told, ((0, 0), (0, 0), (0, more)))
         self._counts = np.pad(self._counts, (0, more))
         self._sum, self._sum_told = np.pad(self._sum, (0, more)), np.pad(self._sum_told, (0, more))
-        self._high, self._low = np.pad(self._high, (0, more)), np.pad(self._low, (0, more))
+        for name in ("_high", "_low", "_usual"):
+            setattr(self, name, np.pad(getattr(self, name), (0, more)))
         self._profiles = {b: np.pad(p, (0, more)) for b, p in self._profiles.items()}
 
     def _bin(self, time_s: float) -> tuple[int, int]:
@@ -82,6 +95,14 @@ class Season:
         """Lowest (or usual, where that is lower) and highest value of each key around this time, on any day."""
         return self._low, self._high
 
+    def known_range(self) -> tuple[Floats, Floats]:
+        """Between these a value is nothing new at this time: somewhat beyond what was seen, and the further the more
+        that was away from the usual, as a daily job is not of the same size every day."""
+        usual = np.maximum(self._usual, 1e-12)
+        above = np.clip((self._high - usual) / usual, 0.0, 1.0)
+        below = np.clip((usual - self._low) / (0.5 * usual), 0.0, 1.0)
+        return self._low * (1 - 0.25 * below), self._high * (1.03 + 0.47 * above)
+
     def add(self, values: Floats, is_told: Bools) -> None:
         """The window's values, after `expected` was asked for its time. is_told: keys that are not as usual."""
         self._sum += values
@@ -102,12 +123,36 @@ class Season:
             profile[key] = level if mean <= 0.2 * level else profile[key] * level / mean
 
     def restart(self, key: int, since_s: float) -> None:
-        """The key's history begins at that time; what it has been since then is usual."""
+        """The key's level is what it has been since that time, and that is usual; of what was before its shape over the
+        day and the week is kept, at the new level, where the two can be compared."""
         starts = self._day_of_row[:, None] * DAY_S + np.arange(self.bins)[None, :] * self.bin_s
-        self._told[:, :, key] = starts < since_s
+        old, seen = starts < since_s, self._seen > 0
+        scale = self._scales(key, old, seen)
+        self._values[:, :, key] = np.where(old, self._values[:, :, key] * scale[:, None], self._values[:, :, key])
+        self._told[:, :, key] = old & (self._told[:, :, key] | (scale == 0)[:, None])
         self._sum_told[key] = False
         if self._place is not None and self.days_known:
             self._learn(*self._place, self._counts)
+
+    def _scales(self, key: int, old: Bools, seen: Bools) -> Floats:
+        """For each day: by what its values become such as they are now; 0 where nothing says so."""
+        values, usable = self._values[:, :, key], old & seen & ~self._told[:, :, key]
+        now = np.where(~old & seen, values, 0.0).sum(axis=0)
+        known = (~old & seen).sum(axis=0)
+        now = np.divide(now, known, out=np.zeros(self.bins), where=known > 0)
+        scale = np.zeros(len(values))
+        today = int(self._day_of_row.max())
+        for row in np.flatnonzero((usable & (known > 0)).mean(axis=1) >= _COMPARABLE):
+            both = usable[row] & (known > 0)
+            before = float(values[row][both].sum())
+            ratio = float(now[both].sum()) / before if before > 0 else 0.0
+            scale[row] = ratio if 1 / _KEEPS_SHAPE <= ratio <= _KEEPS_SHAPE else 0.0
+        weekend = (self._day_of_row + 3) % 7 >= 5
+        # The last day is compared with days of its half of the week alone; the others' change is theirs.
+        same = (weekend == ((today + 3) % 7 >= 5)) & (scale > 0)
+        if not same.any():
+            return np.zeros(len(values))
+        return np.where(same, scale, np.where(usable.any(axis=1), float(np.median(scale[same])), 0.0))
 
     def _turn(self, day: int, place: int, counts: Floats) -> None:
         if self._place is not None and self._count:
@@ -159,12 +204,18 @@ class Season:
             if missing.any():
                 profile = np.where(missing, np.nan, profile)
             self._profiles[int(near[at])] = profile
+        # Of long windows the last are left out: a shift that has just begun must not make itself known.
+        settled = self._day_of_row[rows] < day - self._envelope_lag_days
+        if not settled.any():
+            settled[:] = True
+        seen, values = seen[settled], values[settled]
         raw_high = np.where(seen[:, :, None], values, -np.inf)[:, 1:-1].max(axis=(0, 1))
         self._high = np.maximum(np.where(np.isfinite(raw_high), raw_high, 0.0), 0.0)
         lows = np.where(seen[:, :, None], values, np.inf)[:, 1:-1].min(axis=(0, 1))
         everything = self._values[rows][self._seen[rows] > 0]
         usual = np.median(everything[:: max(1, len(everything) // 200)], axis=0)
         self._low = np.minimum(np.where(np.isfinite(lows), lows, usual), usual)
+        self._usual = usual
 
     @staticmethod
     def _day_weights(days: npt.NDArray[np.int64], today: int) -> Floats:

@@ -14,6 +14,9 @@ from tokentide_stream.detection.share_config import ShareShiftConfig
 from tokentide_stream.detection.share_kinds import Candidate
 
 _BASE_CRITICAL = 5.5
+_LONG_WINDOW_S = 1_800
+"""An outage may be over within one window of that length."""
+_DARK_CRITICAL = 8.0
 _SLOW_CRITICAL: dict[Measure, float] = {"requests": 4.5, "tokens": 6.0, "cost": 6.0}
 _AFTER_UNFAMILIAR_S = 43_200
 """How long the levels of a first weekend show in the hours after it; slow comparisons need two to four times that."""
@@ -72,6 +75,7 @@ class CandidateFinder:
         limits = mix.thresholds(critical)
         wary = mix.thresholds(min(caution, 1.4) * critical) if caution > 1 else limits
         low, high = mix.season.envelope()
+        known_low, known_high = mix.season.known_range()
         total = reading.total
         x = reading.observed / total / reading.centre
         for i, horizon in enumerate(HORIZONS):
@@ -98,11 +102,15 @@ class CandidateFinder:
             if measure != "requests":
                 hit &= mix.agreeing(3) & (~young | (np.abs(request_effect) >= 0.8 * least))
             if mix.knows_season:
-                up_known = (effect > 0) & (x <= 1.5 * high) & ~young
-                down_known = (effect < 0) & (x >= 0.75 * low)
+                up_known = (effect > 0) & (x <= known_high) & ~young
+                down_known = (effect < 0) & (x >= known_low)
                 hit &= ~(up_known | down_known)
             for key in np.flatnonzero(hit):
                 found.append(Candidate(int(key), measure, float(effect[key]), float(z[key]), horizon * config.window_s))
+        if measure == "requests" and not learning and config.window_s >= _LONG_WINDOW_S:
+            for key in np.flatnonzero(self._is_dark(reading, mix, young, low)):
+                change = float((reading.observed[key] - reading.expected[key]) / total)
+                found.append(Candidate(int(key), measure, change, float(reading.one_window_z[key]), config.window_s))
         is_clean = unfamiliar_s > 2 * _AFTER_UNFAMILIAR_S and not 0 < strange_s <= 4 * _AFTER_UNFAMILIAR_S
         if not learning and is_clean:
             for i in range(len(reading.slow_z)):
@@ -134,3 +142,14 @@ class CandidateFinder:
             if candidate.key not in best:
                 best[candidate.key] = candidate
         return list(best.values())
+
+    def _is_dark(self, reading: Reading, mix: MixReference, young: Bools, low: Floats) -> Bools:
+        """Keys that one long window has without hardly any of their requests, which no other key has taken over."""
+        change = (reading.observed - reading.expected) / reading.total
+        gone = (reading.observed < 0.1 * reading.expected) & (reading.one_window_z <= -_DARK_CRITICAL) & ~young
+        gone &= -change >= 2 * self._config.min_effect_pp / 100
+        gone &= change.max() < 0.4 * -change
+        if mix.knows_season:
+            gone &= reading.observed / reading.total / reading.centre < 0.5 * low
+        dark: Bools = gone
+        return dark

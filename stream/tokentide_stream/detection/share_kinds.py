@@ -10,11 +10,20 @@ import numpy as np
 from tokentide_schemas.alerts import AlertKind
 from tokentide_stream.detection.findings import KeyPart, Measure
 from tokentide_stream.detection.mix_reference import Reading
-from tokentide_stream.detection.season import DAY_S, Bools, Floats
+from tokentide_stream.detection.season import DAY_S, Bools, Floats, long_s
 
 _CHEAPER = 0.96
 _CHEAPER_FOR_S = 3 * DAY_S
 _GONE = 0.25
+_DARK = 0.03
+"""A loser below that part of what it had is dark: whoever took its requests, it is an outage."""
+_TAKEN_OVER = 0.6
+"""Of what was lost, the part that one gainer has to have for itself to be called its successor."""
+_LONG_AGO = 0.3
+"""Effect of the mean over a day by that over an hour and a half, where a linear rise began 15 hours ago."""
+_DAYS_RATHER_THAN_HOURS_S = 54_000
+_HALF_A_DAY_S = 43_200
+_HARDLY_SEEN = 0.06
 _FURTHER_KEYS = 5
 
 
@@ -34,6 +43,7 @@ class UnitCosts:
     """Cost of a token by key, and since when it is lower than it was."""
 
     def __init__(self, window_s: int) -> None:
+        self._news_s = max(_CHEAPER_FOR_S, long_s(window_s))
         self._alpha = min(0.3, window_s / 10_800)
         self._unit = np.full(16, np.nan)
         self._below = np.zeros(16, dtype=np.int64)
@@ -62,33 +72,46 @@ class UnitCosts:
 
     def cheaper(self, time_s: float) -> Bools:
         """Keys whose unit cost has fallen within the last days."""
-        known: Bools = (time_s - self._cheaper_s <= _CHEAPER_FOR_S) | (self._below > 0)
+        known: Bools = (time_s - self._cheaper_s <= self._news_s) | (self._below > 0)
         return known
+
+    def is_known(self, key: int) -> bool:
+        """What its tokens cost has been told."""
+        return bool(np.isfinite(self._unit[key]))
 
     def is_cheaper(self, key: int, time_s: float) -> bool:
         """Its unit cost has fallen within the last days."""
-        return bool(time_s - self._cheaper_s[key] <= _CHEAPER_FOR_S or self._below[key] > 0)
+        return bool(time_s - self._cheaper_s[key] <= self._news_s or self._below[key] > 0)
 
 
 def kind_of(
-    moved: Sequence[Candidate], readings: Mapping[Measure, Reading], young: Bools, costs: UnitCosts, time_s: float
+    moved: Sequence[Candidate],
+    readings: Mapping[Measure, Reading],
+    young: Bools,
+    costs: UnitCosts,
+    time_s: float,
+    ramp_s: float,
 ) -> AlertKind:
-    """moved: keys of one cause, largest first. docs/detection.md has the table."""
+    """moved: keys of one cause, largest first. ramp_s: for how long the first of them has been rising, 0 where
+    it has risen at once.
+    docs/detection.md has the table."""
     lead = moved[0]
     reading = readings[lead.measure]
     gainers = [c for c in moved if c.effect > 0]
     losers = [c for c in moved if c.effect < 0]
-    before, after = reading.expected[lead.key] / reading.total, reading.observed[lead.key] / reading.total
-    if any(young[c.key] for c in gainers) or (lead.effect > 0 and before < 0.03 * after):
+    # The level of the last hours rises along with a launch that takes as long.
+    before, after = min(reading.expected[lead.key], reading.usual[lead.key]), reading.observed[lead.key]
+    hardly_seen = before < _HARDLY_SEEN * after or (before < 0.002 * reading.total and before < 0.15 * after)
+    if any(young[c.key] and c.effect >= 0.5 * abs(lead.effect) for c in gainers):
+        return AlertKind.LAUNCH
+    if lead.effect > 0 and hardly_seen and not any(-c.effect >= _TAKEN_OVER * lead.effect for c in losers):
         return AlertKind.LAUNCH
     if lead.measure != "requests" and "requests" in readings:
         own = readings["requests"]
         moved_requests = abs(own.observed[lead.key] - own.expected[lead.key]) / own.total
         if moved_requests < 0.35 * abs(lead.effect):
             return AlertKind.VERBOSITY
-    if losers and all(
-        reading.observed[c.key] <= _GONE * max(reading.expected[c.key], abs(c.effect) * reading.total) for c in losers
-    ):
+    if losers and all(_left(c, reading) <= _GONE for c in losers) and not _has_successor(gainers, losers, reading):
         return AlertKind.OUTAGE
     if any(costs.is_cheaper(c.key, time_s) for c in gainers):
         return AlertKind.PRICE_CUT
@@ -96,9 +119,31 @@ def kind_of(
         return AlertKind.DRIFT
     if gainers and losers:
         return AlertKind.SUBSTITUTION
+    # Without costs nothing but the pace tells what people move to for its price; with them, that was asked above.
+    over_hours = AlertKind.DRIFT if costs.is_known(lead.key) else AlertKind.PRICE_CUT
     if lead.slow:
-        return AlertKind.PRICE_CUT if gainers else AlertKind.DRIFT
-    return AlertKind.BURST if gainers else AlertKind.SUBSTITUTION
+        effects = np.abs(reading.slow_effect[:, lead.key])
+        began_long_ago = effects[-1] >= _LONG_AGO * max(effects[0], 1e-12)
+        return over_hours if gainers and not began_long_ago else AlertKind.DRIFT
+    if not gainers:
+        return AlertKind.SUBSTITUTION
+    if ramp_s:
+        return over_hours if ramp_s < _DAYS_RATHER_THAN_HOURS_S else AlertKind.DRIFT
+    # A burst is short: what has been seen over half a day is none.
+    return over_hours if lead.span_s >= _HALF_A_DAY_S else AlertKind.BURST
+
+
+def _left(loser: Candidate, reading: Reading) -> float:
+    """The part that it still has of what it had."""
+    had = max(float(reading.expected[loser.key]), abs(loser.effect) * reading.total)
+    return float(reading.observed[loser.key]) / max(had, 1e-12)
+
+
+def _has_successor(gainers: Sequence[Candidate], losers: Sequence[Candidate], reading: Reading) -> bool:
+    """One key has gone and one other has what it had, for itself: the others have only made room."""
+    if len(losers) != 1 or not gainers or _left(losers[0], reading) < _DARK:
+        return False
+    return max(c.effect for c in gainers) >= _TAKEN_OVER * abs(losers[0].effect)
 
 
 def attribution(

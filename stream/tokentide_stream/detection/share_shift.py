@@ -16,14 +16,13 @@ from tokentide_stream.detection.findings import (
     Transitions,
 )
 from tokentide_stream.detection.mix_reference import MixReference, Reading
-from tokentide_stream.detection.season import DAY_S, Bools, Floats
+from tokentide_stream.detection.season import DAY_S, Bools, Floats, long_s
 from tokentide_stream.detection.share_candidates import CandidateFinder
 from tokentide_stream.detection.share_config import ShareShiftConfig
 from tokentide_stream.detection.share_kinds import Candidate, UnitCosts, attribution, kind_of
 from tokentide_stream.detection.share_open import OpenShift
 
 _PRIOR_DISPERSION: dict[Measure, float] = {"requests": 1.5, "tokens": 5.0, "cost": 5.0}
-_RETOLD_S = 86_400
 
 
 class ShareShiftDetector:
@@ -38,6 +37,7 @@ class ShareShiftDetector:
             measure: MixReference(config.window_s, self._size, _PRIOR_DISPERSION[measure])
             for measure in config.measures
         }
+        self._long_s = long_s(config.window_s)
         self._costs = UnitCosts(config.window_s)
         self._born_s: list[float] = []
         self._first_s: float | None = None
@@ -45,7 +45,8 @@ class ShareShiftDetector:
         self._windows = 0
         self._open: list[OpenShift] = []
         self._cooling: dict[int, int] = {}
-        self._told: dict[int, tuple[float, float]] = {}
+        self._told: dict[tuple[int, Measure], tuple[float, float]] = {}
+        self._accepted: set[int] = set()
         self._finder = CandidateFinder(config)
 
     @property
@@ -131,12 +132,13 @@ class ShareShiftDetector:
         born = np.asarray(self._born_s)
         assert self._first_s is not None
         ready_s = self._first_s + self._config.ready_after_windows * self._config.window_s
-        young[: born.size] = (born >= ready_s) & (time_s - born < DAY_S)
-        grown = np.flatnonzero(
-            (born >= ready_s) & (time_s - born >= DAY_S) & (time_s - born < DAY_S + self._config.window_s)
-        )
+        young[: born.size] = (born >= ready_s) & (time_s - born < self._long_s)
+        # What a new key has come to is known once its launch has been accepted.
+        young[list(self._accepted)] = False
+        over_s = time_s - born - self._long_s
+        grown = np.flatnonzero((born >= ready_s) & (over_s >= 0) & (over_s < self._config.window_s))
         for key in grown:
-            if not any(key in known.members for known in self._open):
+            if key not in self._accepted and not any(key in known.members for known in self._open):
                 for mix in self._mixes.values():
                     mix.restart(int(key), time_s)
         return young
@@ -180,8 +182,8 @@ class ShareShiftDetector:
         reading, mix = readings[lead.measure], self._mixes[lead.measure]
         candidates += self._companions(lead, candidates, reading, mix, held)
         along = [c for c in candidates if abs(c.effect) >= 0.15 * abs(lead.effect)]
-        kind = kind_of(along, readings, young, self._costs, time_s)
-        if self.is_learning and self._could_be_a_daily_job(lead, along, young, kind):
+        kind = kind_of(along, readings, young, self._costs, time_s, mix.ramp_windows(lead.key) * self._config.window_s)
+        if self.is_learning and self._could_be_a_daily_job(along, young, kind, reading):
             return []
         direction: Direction = "up" if lead.effect > 0 else "down"
         total, expected, observed = reading.total, reading.expected, reading.observed
@@ -209,7 +211,8 @@ class ShareShiftDetector:
             attribution=attribution(self._names, [c.key for c in along], weights, expected, observed),
         )
         members = {c.key: c.effect for c in candidates}
-        opened = OpenShift(shift, lead.measure, members, self._windows, time_s, lead=[c.key for c in along])
+        span = max(2, lead.span_s // self._config.window_s)
+        opened = OpenShift(shift, lead.measure, members, self._windows, time_s, lead=[c.key for c in along], span=span)
         self._open.append(opened)
         for candidate in along:
             if candidate.slow:
@@ -236,29 +239,38 @@ class ShareShiftDetector:
 
     def _is_told_already(self, candidate: Candidate, time_s: float) -> bool:
         """The same key has moved the same way within the last day: only something larger is news."""
-        told_s, effect = self._told.get(candidate.key, (-np.inf, 0.0))
+        told_s, effect = self._told.get((candidate.key, candidate.measure), (-np.inf, 0.0))
         return (
-            time_s - told_s < _RETOLD_S and candidate.effect * effect > 0 and abs(candidate.effect) < 1.5 * abs(effect)
+            time_s - told_s < self._long_s
+            and candidate.effect * effect > 0
+            and abs(candidate.effect) < 1.5 * abs(effect)
         )
 
-    def _could_be_a_daily_job(self, lead: Candidate, along: list[Candidate], young: Bools, kind: str) -> bool:
-        """On the first day nothing tells a daily job from a burst: a rise of a known key alone has to be large."""
-        alone = all(c.effect > 0 for c in along)
-        return alone and not young[lead.key] and kind == "burst" and lead.effect < 0.3
+    def _could_be_a_daily_job(self, along: list[Candidate], young: Bools, kind: str, reading: Reading) -> bool:
+        """On the first day nothing tells a daily job from a burst, nor from the launch of a key that was there before:
+        a rise of a known key alone has to be large."""
+        lead = along[0]
+        alone = all(c.effect > 0 for c in along) and not young[lead.key]
+        was_there = reading.expected[lead.key] > 0.01 * reading.observed[lead.key]
+        return alone and lead.effect < 0.3 and (kind == "burst" or (kind == "launch" and bool(was_there)))
 
     def _end(self, window_start: dt.datetime, time_s: float) -> list[ShareShiftEnd]:
         ended = []
         for known in list(self._open):
             mix = self._mixes[known.measure]
+            known.see_peaks(self._mixes)
             reason = known.reason_to_end(mix, self._config, time_s, self._windows, self.is_learning)
             if reason is None:
                 continue
             self._open.remove(known)
             ended.append(ShareShiftEnd(known.shift, window_start, reason))
             for key, told in known.members.items():
-                peak = known.peaks.get(key, told)
-                self._told[key] = (time_s, peak if peak * told > 0 and abs(peak) > abs(told) else told)
+                for measure in self._mixes:
+                    peak = known.peaks.get((key, measure), 0.0)
+                    self._told[key, measure] = (time_s, peak if peak * told > 0 and abs(peak) > abs(told) else told)
                 self._cooling[key] = self._windows + 3
+                if reason == "accepted":
+                    self._accepted.add(key)
                 for mix in self._mixes.values():
                     if reason == "accepted":
                         mix.restart(key, time_s)
