@@ -23,8 +23,11 @@ def detect_share_shifts(
     of a key and window add up. window_s: the windows' length, by default the usual distance between them.
 
     Causal: rows of later windows change nothing in the alerts of earlier ones (given window_s, or as soon as there are
-    enough windows to tell it from). Raises ValueError that names the row that cannot be read.
+    enough windows to tell it from). A missing amount (None, NaN) is nothing. Naive times are UTC; others count by their
+    own zone. Raises ValueError that names the row that cannot be read, or has a negative or infinite amount.
     """
+    if window_s is not None and window_s <= 0:
+        raise ValueError(f"window_s is {window_s}: give the windows' length in seconds")
     by_scope, given = windows_by_scope(rows)
     if not given:
         return []

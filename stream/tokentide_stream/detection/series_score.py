@@ -40,6 +40,9 @@ def score(timestamps: Iterable[Any], values: Iterable[Any]) -> npt.NDArray[np.fl
     NaN, infinite) scores 0 and leaves no trace. Both may be any iterable. Causal: the scores of a prefix are the prefix
     of the scores. Raises ValueError where the numbers of them differ, or that names what cannot be read by its place.
     """
+    for name, given in (("timestamps", timestamps), ("values", values)):
+        if not isinstance(given, Iterable):
+            raise ValueError(f"{name} are {type(given).__name__}: give an iterable, one for each value")
     numbers = _numbers(values)
     times = all_epoch_seconds(timestamps)
     if times.size != numbers.size:

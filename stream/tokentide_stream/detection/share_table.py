@@ -36,9 +36,9 @@ def windows_by_scope(rows: Any) -> tuple[Windows, dict[float, Any]]:
         try:
             at, key, requests, tokens, scope, cost = _fields(row)
             time_s = epoch_seconds(at)
-            requests, tokens = _number(requests), _number(tokens)
-            cost = None if cost is None or cost != cost else float(cost)
-        except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
+            requests, tokens = _amount("requests", requests), _amount("tokens", tokens)
+            cost = None if cost is None or cost != cost else _amount("cost", cost)
+        except (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError) as error:
             raise ValueError(
                 f"row {number} of the share rows cannot be read ({error}): give (window_start, key, requests, tokens"
                 "[, scope[, cost]]) or the same names as columns"
@@ -67,11 +67,14 @@ def infer_window_s(times_s: Iterable[float]) -> int:
     return int(np.clip(values[np.argmax(counts)], 60, 86_400))
 
 
-def _number(value: Any) -> float:
-    if value is None:
+def _amount(name: str, value: Any) -> float:
+    """A missing one (None, NaN) is nothing."""
+    number = 0.0 if value is None else float(value)
+    if number != number:
         return 0.0
-    number = float(value)
-    return number if np.isfinite(number) and number > 0 else 0.0
+    if number < 0 or number == float("inf"):
+        raise ValueError(f"{name} is {value}, and can only be a finite number of 0 or more")
+    return number
 
 
 def _iterate(rows: Any) -> Iterable[Any]:
@@ -82,8 +85,13 @@ def _iterate(rows: Any) -> Iterable[Any]:
         return rows.to_dict("records")  # type: ignore[no-any-return]
     if isinstance(rows, Mapping):
         names = list(rows)
+        lengths = {str(name): len(column) for name, column in rows.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"columns of the share rows have different lengths: {lengths}")
         return [dict(zip(names, values, strict=True)) for values in zip(*rows.values(), strict=True)]
-    return rows  # type: ignore[no-any-return]
+    if isinstance(rows, str | bytes) or not isinstance(rows, Iterable):
+        raise ValueError(f"share rows are {type(rows).__name__}: give an iterable of rows, or a table")
+    return rows
 
 
 def _fields(row: Any) -> tuple[Any, Any, Any, Any, Any, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -125,6 +126,21 @@ def test_what_cannot_be_read_is_named_by_its_place() -> None:
         score([1, 2], [1.0, "many"])
     with pytest.raises(ValueError, match="timestamp 1: time 'noon'"):
         score([1, "noon"], [1.0, 2.0])
+
+
+@pytest.mark.parametrize(("times", "values", "what"), [(None, [1], "timestamps"), ([1], 5, "values")])
+def test_what_is_no_series_is_refused(times: Any, values: Any, what: str) -> None:
+    with pytest.raises(ValueError, match=f"{what} are"):
+        score(times, values)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 1e15])
+def test_the_one_step_of_a_constant_series_is_told_once(level: float) -> None:
+    values = np.full(300, level)
+    values[200:] = 2 * level + 1
+    scores = score(_times(300), values)
+    assert np.flatnonzero(scores >= _TOLD).tolist() in ([200], [201], [202])
+    assert scores.max() < 1
 
 
 def test_a_perfect_square_wave_is_not_told_once_it_has_been_seen() -> None:

@@ -204,6 +204,103 @@ def test_a_row_that_cannot_be_read_is_named(row: object) -> None:
         detect_share_shifts([(_START, "a", 1, 1), row])
 
 
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        ((_START, "a", -1, 1), "requests is -1"),
+        ((_START, "a", 1, float("inf")), "tokens is inf"),
+        ((_START, "a", 1, 1, "", -0.5), "cost is -0.5"),
+        ((_START, "a", 10**400, 1), "too large"),
+    ],
+)
+def test_an_impossible_amount_is_refused(row: object, what: str) -> None:
+    with pytest.raises(ValueError, match=f"row 1 of the share rows.*{what}"):
+        detect_share_shifts([(_START, "a", 1, 1), row])
+
+
+@pytest.mark.parametrize("rows", [None, 5, "rows", b"rows"])
+def test_what_is_no_table_is_refused(rows: object) -> None:
+    with pytest.raises(ValueError, match=f"share rows are {type(rows).__name__}"):
+        detect_share_shifts(rows)
+
+
+def test_columns_of_different_lengths_and_windows_without_length_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"different lengths.*'key': 1"):
+        detect_share_shifts({"window_start": [1, 2], "key": ["a"], "requests": [1, 1]})
+    with pytest.raises(ValueError, match="window_s is 0"):
+        detect_share_shifts([(_START, "a", 1, 1)], window_s=0)
+
+
+def test_shuffled_and_split_rows_with_missing_amounts_and_other_zones_are_the_same_mix() -> None:
+    rows = [row[:4] for row in _demo_rows(3, "launch", minutes=30)]
+    there = dt.timezone(dt.timedelta(hours=5, minutes=30))
+    odd: list[tuple[object, ...]] = []
+    for place, (at, key, requests, tokens) in enumerate(rows):
+        assert isinstance(at, dt.datetime) and isinstance(requests, int)
+        odd.append((at.astimezone(there) if place % 3 else at.replace(tzinfo=None), key, requests // 2, float("nan")))
+        odd.append((at.isoformat(), key, float(requests - requests // 2), tokens))
+    random.Random(1).shuffle(odd)
+    assert _plain(detect_share_shifts(odd)) == _plain(detect_share_shifts(rows))
+
+
+def _daily_rows(at: int, change: dict[str, float], days: int = 60) -> list[tuple[object, ...]]:
+    """Daily rows of eight keys with a weekend of their own. change: factors on requests from that day on."""
+    rng = np.random.default_rng(4)
+    base = {f"m{k}": 0.02 + 0.03 * k for k in range(8)}
+    rows: list[tuple[object, ...]] = []
+    for day in range(days):
+        when = dt.date(2025, 1, 1) + dt.timedelta(days=day)
+        for place, (key, weight) in enumerate(base.items()):
+            shape = 1 + (0.3 * np.sin(place) if when.weekday() >= 5 else 0)
+            share = weight * shape * (change.get(key, 1.0) if day >= at else change.get(f"{key} before", 1.0))
+            requests = int(rng.poisson(60_000 * share * rng.gamma(400, 1 / 400)))
+            if requests:
+                rows.append((when.isoformat(), key, requests, requests * 800))
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "key"),
+    [
+        ({"m3 before": 0.0}, AlertKind.LAUNCH, "m3"),
+        ({"m6": 0.01}, AlertKind.OUTAGE, "m6"),
+        ({"m4": 1.9}, AlertKind.PRICE_CUT, "m4"),
+    ],
+)
+def test_daily_rows_with_a_weekly_season_are_told_once_and_within_three_days(
+    change: dict[str, float], kind: AlertKind, key: str
+) -> None:
+    alerts = detect_share_shifts(_daily_rows(40, change))
+    assert [(alert.kind, alert.keys[0]) for alert in alerts] == [(kind, key)]
+    assert dt.date(2025, 2, 10) <= dt.date.fromisoformat(str(alerts[0].detected_at)) <= dt.date(2025, 2, 13)
+
+
+def test_daily_rows_without_a_shift_raise_nothing() -> None:
+    assert detect_share_shifts(_daily_rows(40, {})) == []
+
+
+def test_an_hour_without_one_key_is_told_in_hourly_rows() -> None:
+    rng = np.random.default_rng(6)
+    rows = [
+        (_START + dt.timedelta(hours=hour), f"m{key}", int(rng.poisson(900 * (key + 1))), 1_000)
+        for hour in range(200)
+        for key in range(6)
+        if not (hour == 150 and key == 4)
+    ]
+    (alert,) = detect_share_shifts(rows)
+    assert (alert.kind, alert.keys, alert.detected_at) == (
+        AlertKind.OUTAGE,
+        ("m4",),
+        _START + dt.timedelta(hours=150),
+    )
+
+
+def test_a_launch_during_the_first_day_is_told_once_though_it_is_soon_accepted() -> None:
+    rows = _demo_rows(5, "launch", minutes=300)
+    rows = [(*row[:3], row[3] * (3 if row[1] == "m29" else 1)) for row in rows]  # type: ignore[operator]
+    assert [(alert.kind, alert.keys[0]) for alert in detect_share_shifts(rows)] == [(AlertKind.LAUNCH, "m29")]
+
+
 @settings(max_examples=6, deadline=None)
 @given(st.sampled_from(["launch", "outage", "price_cut"]), st.integers(0, 9), st.integers(5, 59))
 def test_a_prefix_of_the_rows_gives_the_prefix_of_the_alerts(scenario: str, seed: int, cut: int) -> None:
