@@ -101,7 +101,8 @@ class Season:
         usual = np.maximum(self._usual, 1e-12)
         above = np.clip((self._high - usual) / usual, 0.0, 1.0)
         below = np.clip((usual - self._low) / (0.5 * usual), 0.0, 1.0)
-        return self._low * (1 - 0.25 * below), self._high * (1.03 + 0.47 * above)
+        away = np.maximum(above, below)
+        return self._low * (0.97 - 0.22 * away), self._high * (1.03 + 0.47 * away)
 
     def add(self, values: Floats, is_told: Bools) -> None:
         """The window's values, after `expected` was asked for its time. is_told: keys that are not as usual."""
