@@ -19,8 +19,10 @@ _DARK = 0.03
 """A loser below that part of what it had is dark: whoever took its requests, it is an outage."""
 _TAKEN_OVER = 0.6
 """Of what was lost, the part that one gainer has to have for itself to be called its successor."""
-_LONG_AGO = 0.3
-"""Effect of the mean over a day by that over an hour and a half, where a linear rise began 15 hours ago."""
+_LONG_AGO = 0.25
+"""Effect of the mean over a day by that over an hour and a half, where a linear rise began half a day ago."""
+_FOR_HOURS = 0.55
+"""The same of the mean over a quarter of a day: more than a rise at once shows when it is told."""
 _DAYS_RATHER_THAN_HOURS_S = 54_000
 _HALF_A_DAY_S = 43_200
 _HARDLY_SEEN = 0.06
@@ -121,14 +123,16 @@ def kind_of(
         return AlertKind.SUBSTITUTION
     # Without costs nothing but the pace tells what people move to for its price; with them, that was asked above.
     over_hours = AlertKind.DRIFT if costs.is_known(lead.key) else AlertKind.PRICE_CUT
+    # The means over an hour and a half, a quarter of a day and a day tell how long it has been under way.
+    effects = np.abs(reading.slow_effect[:, lead.key])
+    is_seen = effects[0] >= 0.25 * abs(lead.effect) and reading.slow_effect[0, lead.key] * lead.effect > 0
+    took_days = is_seen and effects[-1] >= _LONG_AGO * effects[0]
     if lead.slow:
-        effects = np.abs(reading.slow_effect[:, lead.key])
-        began_long_ago = effects[-1] >= _LONG_AGO * max(effects[0], 1e-12)
-        return over_hours if gainers and not began_long_ago else AlertKind.DRIFT
+        return over_hours if gainers and not took_days else AlertKind.DRIFT
     if not gainers:
         return AlertKind.SUBSTITUTION
-    if ramp_s:
-        return over_hours if ramp_s < _DAYS_RATHER_THAN_HOURS_S else AlertKind.DRIFT
+    if ramp_s or (is_seen and effects[1] >= _FOR_HOURS * effects[0]):
+        return AlertKind.DRIFT if took_days or ramp_s >= _DAYS_RATHER_THAN_HOURS_S else over_hours
     # A burst is short: what has been seen over half a day is none.
     return over_hours if lead.span_s >= _HALF_A_DAY_S else AlertKind.BURST
 
