@@ -10,12 +10,13 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
 
 import numpy as np
 
 from tokentide_stream.detection import detect_share_shifts, score
 
-from . import outside_mixes, public_like
+from . import outside_mixes, plain_mixes, public_like
 from . import series as series_module
 from .baselines import SERIES_BASELINES, SHARE_BASELINES, rested, series_thresholds
 from .judge import Tally, Told, judge
@@ -102,14 +103,20 @@ def share_suite(count: int, development: int, largest: int) -> None:
 
 
 def outside_suite(count: int) -> None:
-    """Mixes by other assumptions, by the windows' length, then by cause."""
+    """Mixes of two generators by other assumptions, by the windows' length, then by cause."""
+    for module in (outside_mixes, plain_mixes):
+        _outside(module, count)
+        _print()
+
+
+def _outside(module: ModuleType, count: int) -> None:
     heads = ("precision", "recall", "F1", "delay abr/all", "false/1k kd", "kind")
-    _print(_COLUMNS.format("outside, by window", *heads))
+    _print(_COLUMNS.format(f"{module.__name__.rpartition('.')[2]}, by window", *heads))
     total = Tally()
-    for window_s in outside_mixes.WINDOWS_S:
+    for window_s in module.WINDOWS_S:
         tally = Tally()
         for seed in range(FINAL, FINAL + count):
-            mix = outside_mixes.make(window_s, seed)
+            mix = module.make(window_s, seed)
             tally.add(judge(mix, own_told(mix)))
         _print(_line(f"{window_s} s", tally))
         total.add(tally)
@@ -181,7 +188,6 @@ def main() -> None:
         _print()
     if options.only in (None, "outside"):
         outside_suite(2 * options.seeds)
-        _print()
     if options.only in (None, "series"):
         series_suite(max(1, options.seeds // 3))
 
