@@ -104,6 +104,7 @@ class TrafficModel:
         self._cache_hit = thresholds([by_category(tokens["cache_hit"], cell.category) for cell in cells])
         self._cache_writes = thresholds([tokens["cache_write"].get(cell.model.author, 0.0) for cell in cells])
         self._tool_call = thresholds([by_category(requests["tool_call"], cell.category) for cell in cells])
+        self._tools_unused = thresholds([by_category(requests["tools_unused"], cell.category) for cell in cells])
         speed = {model: fixed.lognormal(0, 0.4) for model in sorted({cell.model.id for cell in cells})}
         self._slowness = np.array([speed[cell.model.id] for cell in cells], np.float32)
         self._list_rates, self._tier_from = _price_tables(cells)
@@ -176,7 +177,7 @@ class TrafficModel:
             "error_type": self._results.error_types.take(kind),
             "http_status": self._results.http_status[kind],
             "finish_reason": self._results.finish_reasons.take(finish),
-            "tools_offered": np.where(called, 6, 0),
+            "tools_offered": np.where(called | draw.below(self._tools_unused[cell]), 6, 0),
             "tool_calls": tool_calls,
         }
         return event_batch(n, columns)
