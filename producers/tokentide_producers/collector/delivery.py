@@ -15,9 +15,10 @@ import logging
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import accumulate
 from typing import Any, Final
 
 import pyarrow as pa
@@ -125,7 +126,7 @@ class Delivery:
 
     def warm_up(self, row: Row) -> None:
         """Encode once and throw it away: what the libraries import at their first use can take seconds."""
-        self._encoded([row])
+        self._encoded([[row]])
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin; answers are given in `loop`."""
@@ -213,14 +214,19 @@ class Delivery:
             for ticket in chunk.tickets.values():
                 ticket.pending += 1
                 self._waiting[id(ticket)] = ticket
-        for chunk in chunks:
-            value = self._encoded(chunk.rows)
-            if value is not None:
-                self._submit(value, chunk)
-            elif len(chunk.tickets) == 1:
-                self._answer(list(chunk.tickets.values()), Outcome.REFUSED)
-            else:
-                self._submit_one_by_one(chunk)
+        for group in _together(chunks):
+            values: list[bytes | None] = [*(self._encoded([chunk.rows for chunk in group]) or ())]
+            if not values:
+                # One row of them cannot be encoded: the others' envelopes do not have to know.
+                alone = len(group) == 1
+                values = [None if alone else (self._encoded([chunk.rows]) or (None,))[0] for chunk in group]
+            for chunk, value in zip(group, values, strict=True):
+                if value is not None:
+                    self._submit(value, chunk)
+                elif len(chunk.tickets) == 1:
+                    self._answer(list(chunk.tickets.values()), Outcome.REFUSED)
+                else:
+                    self._submit_one_by_one(chunk)
 
     def _submit(self, value: bytes, chunk: _Chunk) -> None:
         if chunk.partition == UNPLACED:
@@ -235,16 +241,23 @@ class Delivery:
         rows = {id(row) for row in chunk.rows}
         for ticket in chunk.tickets.values():
             own = [row for row in ticket.rows if id(row) in rows]
-            value = self._encoded(own)
-            if value is None:
+            values = self._encoded([own])
+            if values is None:
                 self._answer([ticket], Outcome.REFUSED)
             else:
-                self._submit(value, _Chunk(chunk.partition, own, tickets={id(ticket): ticket}))
+                self._submit(values[0], _Chunk(chunk.partition, own, tickets={id(ticket): ticket}))
 
-    def _encoded(self, rows: list[Row]) -> bytes | None:
+    def _encoded(self, pieces: Sequence[list[Row]]) -> list[bytes] | None:
+        """An envelope's value for each piece; None when a row of any cannot be encoded.
+
+        Columns are made for all pieces at once: of a few rows each, that costs a fraction of making them for each.
+        """
+        rows = [row for piece in pieces for row in piece]
         try:
             now_ms = time.time_ns() // 1_000_000
-            return encode_arrow(encode_rows(rows, ids=self._ids, now_ms=now_ms, resolve_model=self._resolve_model))
+            batch = encode_rows(rows, ids=self._ids, now_ms=now_ms, resolve_model=self._resolve_model)
+            ends = list(accumulate(map(len, pieces)))
+            return [encode_arrow(batch.slice(end - len(p), len(p))) for p, end in zip(pieces, ends, strict=True)]
         except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
             # Its words may quote a value, so only its kind is logged.
             logger.error("%s events could not be encoded (%s): please report this", len(rows), type(error).__name__)
@@ -310,3 +323,17 @@ def _chunks(tickets: Sequence[_Ticket], partitions: int) -> Iterator[_Chunk]:
             chunk.size_bytes += size
             chunk.tickets[id(ticket)] = ticket
     yield from open_chunks.values()
+
+
+def _together(chunks: Iterable[_Chunk]) -> Iterator[list[_Chunk]]:
+    """Chunks whose rows are encoded at once: as many as have the rows of one full envelope."""
+    group: list[_Chunk] = []
+    rows = 0
+    for chunk in chunks:
+        if group and rows + len(chunk.rows) > MAX_ENVELOPE_EVENTS:
+            yield group
+            group, rows = [], 0
+        group.append(chunk)
+        rows += len(chunk.rows)
+    if group:
+        yield group
