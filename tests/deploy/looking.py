@@ -46,7 +46,7 @@ def tokentide(*arguments: str, stdin: str | None = None) -> subprocess.Completed
         capture_output=True,
         text=True,
         input=stdin if stdin is not None else "",
-        timeout=60,
+        timeout=300,
         env={**os.environ, "COLUMNS": "80"},
     )
 
@@ -119,4 +119,4 @@ def running_store(directory: Path, port: int = 0) -> Iterator[Store]:
         yield Store(int(json.loads(ready_file.read_text())["port"]))
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=120)

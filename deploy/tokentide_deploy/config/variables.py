@@ -29,7 +29,9 @@ UNITS: Final = {
     "_rows": "rows",
     "_records": "records",
 }
-TEST_VARIABLES: Final = frozenset({CRASH_POINT_VARIABLE, "TOKENTIDE_SCREENSHOTS", "TOKENTIDE_PROPERTY_CASES"})
+TEST_VARIABLES: Final = frozenset(
+    {CRASH_POINT_VARIABLE, "TOKENTIDE_SCREENSHOTS", "TOKENTIDE_PROPERTY_CASES", "TOKENTIDE_TEST_SERVICES"}
+)
 """Read by our own tests and by nothing else; known, so that no process warns of them."""
 
 
