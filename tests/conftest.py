@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
@@ -29,13 +30,11 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     At the end nothing that any test has put into a prompt, an answer or a malformed request may be in it anywhere.
     """
     folder = tmp_path_factory.mktemp("stack")
-    if request.config.getoption("--services") == "embedded":
-        with Stack(folder) as running:
-            yield running
-            assert places_with_content(running) == [], "content was stored"
-        return
-    if not containers.engine_answers():
-        pytest.skip(containers.NO_ENGINE)
-    with containers.services() as arguments, Stack(folder, *arguments) as running:
+    services: AbstractContextManager[Sequence[str]] = nullcontext(())
+    if request.config.getoption("--services") == "containers":
+        if not containers.engine_answers():
+            pytest.skip(containers.NO_ENGINE)
+        services = containers.services()
+    with services as arguments, Stack(folder, *arguments) as running:
         yield running
         assert places_with_content(running) == [], "content was stored"

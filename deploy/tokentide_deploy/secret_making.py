@@ -19,7 +19,7 @@ from xml.sax.saxutils import escape
 from tokentide_deploy.errors import DeployError
 from tokentide_deploy.stack_state import ClickHouseAccount
 from tokentide_producers.collector.tokens import create
-from tokentide_schemas.grants import Limits
+from tokentide_schemas.grants import OWNER_RIGHTS, Limits
 
 TOKEN_FILE: Final = "tokens.json"
 FIRST_TOKEN_FILE: Final = "FIRST_GATEWAY_TOKEN"
@@ -87,20 +87,25 @@ def _write_new(directory: Path, files: Mapping[str, str]) -> list[Path]:
     written = []
     for name, content in files.items():
         path = directory / name
-        if path.exists():
-            continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        mode = 0o644 if path.parent.name in _READ_BY_OTHERS else 0o600
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            os.fchmod(descriptor, mode)  # whatever the umask
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        written.append(path)
+        if write_once(path, content, 0o644 if path.parent.name in _READ_BY_OTHERS else 0o600):
+            written.append(path)
     return written
+
+
+def write_once(path: Path, content: str, mode: int = 0o600) -> bool:
+    """The file, whole or not at all; False where there is one, which stays. Raises OSError."""
+    if path.exists():
+        return False
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(descriptor, mode)  # whatever the umask
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    return True
 
 
 def clickhouse_users(writer: str, reader: str, database: str, limits: Limits | None = None) -> str:
@@ -110,7 +115,6 @@ def clickhouse_users(writer: str, reader: str, database: str, limits: Limits | N
     there, within the limits of `tokentide_schemas.grants`.
     """
     most = limits or Limits()
-    writes = "SELECT, INSERT, ALTER, CREATE, DROP, TRUNCATE, OPTIMIZE, SHOW, dictGet"
     return f"""<clickhouse>
   <profiles>
     <tokentide_reader>
@@ -139,7 +143,7 @@ def clickhouse_users(writer: str, reader: str, database: str, limits: Limits | N
       <profile>default</profile>
       <quota>default</quota>
       <grants>
-        <query>GRANT {writes} ON {escape(database)}.*</query>
+        <query>GRANT {OWNER_RIGHTS} ON {escape(database)}.*</query>
         <query>GRANT SELECT ON system.*</query>
         <query>GRANT REMOTE ON *.*</query>
         <query>GRANT SYSTEM RELOAD DICTIONARY, KILL QUERY ON *.*</query>

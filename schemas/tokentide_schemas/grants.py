@@ -16,6 +16,8 @@ READER_ROLE: Final = "tokentide_reader"
 PUBLIC_ROLE: Final = "tokentide_public"
 READER_PROFILE: Final = "tokentide_reader_limits"
 DICTIONARIES: Final = ("models", "countries")
+OWNER_RIGHTS: Final = "SELECT, INSERT, ALTER, CREATE, DROP, TRUNCATE, OPTIMIZE, SHOW, dictGet"
+"""What one who makes, fills and repairs the platform's tables needs on its database."""
 
 
 @dataclass(frozen=True, slots=True)

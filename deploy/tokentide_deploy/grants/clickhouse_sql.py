@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 
 from tokentide_deploy.grants.kafka_acls import user_of
 from tokentide_deploy.grants.rights import EVERYTHING, Rights, StoreRights
 from tokentide_schemas.cluster_ddl import Cluster, parts_table
-from tokentide_schemas.grants import READER_ROLE, grants
+from tokentide_schemas.grants import DICTIONARIES, OWNER_RIGHTS, READER_ROLE, grants
 
-DICTIONARIES = ("models", "countries", "repricing")
+_DICTIONARIES = (*DICTIONARIES, "repricing")
 
 
 def role_of(part: str, rights: StoreRights) -> str:
@@ -61,8 +60,7 @@ def _rights(rights: StoreRights, database: str, cluster: Cluster | None) -> list
         return [f"{right} ON {database}.{name}" for name in every]
 
     if rights.owns_database:
-        owned = "SELECT, INSERT, ALTER, CREATE, DROP, TRUNCATE, OPTIMIZE, SHOW, dictGet"
-        found = [f"{owned} ON {database}.*", "REMOTE, KILL QUERY ON *.*"]
+        found = [f"{OWNER_RIGHTS} ON {database}.*", "REMOTE, KILL QUERY ON *.*"]
     else:
         found = [
             *on("SELECT", rights.selects),
@@ -71,14 +69,8 @@ def _rights(rights: StoreRights, database: str, cluster: Cluster | None) -> list
             *on("OPTIMIZE", rights.optimizes),
         ]
         if rights.selects == EVERYTHING:
-            found += (f"dictGet ON {database}.{name}" for name in DICTIONARIES)
+            found += (f"dictGet ON {database}.{name}" for name in _DICTIONARIES)
     found += (f"SELECT ON system.{name}" for name in rights.system)
     if rights.reloads_dictionaries:
         found.append("SYSTEM RELOAD DICTIONARY ON *.*")
     return found
-
-
-def role_names(found: Sequence[str]) -> list[str]:
-    """The roles that statements make."""
-    matches = (re.match(r"CREATE ROLE IF NOT EXISTS (\w+)", one) for one in found)
-    return [match[1] for match in matches if match]

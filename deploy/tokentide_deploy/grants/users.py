@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from tokentide_deploy.errors import DeployError
 from tokentide_deploy.grants.kafka_acls import user_of
 from tokentide_deploy.grants.rights import Rights
+from tokentide_deploy.secret_making import write_once
 
 KAFKA_PASSWORD = "TOKENTIDE_KAFKA_SASL_PASSWORD"
 STORE_PASSWORD = "TOKENTIDE_CLICKHOUSE_PASSWORD"
@@ -27,8 +27,8 @@ def passwords(directory: Path, parts: Mapping[str, Rights], variable: str) -> di
         for part in wanted:
             folder = directory / part
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write_new(folder / user_variable, user_of(part))
-            _write_new(folder / variable, secrets.token_urlsafe(32))
+            write_once(folder / user_variable, user_of(part))
+            write_once(folder / variable, secrets.token_urlsafe(32))
             found[part] = (folder / variable).read_text(encoding="utf-8").strip()
     except OSError as error:
         raise DeployError(
@@ -36,14 +36,3 @@ def passwords(directory: Path, parts: Mapping[str, Rights], variable: str) -> di
             "to."
         ) from error
     return found
-
-
-def _write_new(path: Path, text: str) -> None:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())

@@ -215,12 +215,7 @@ class Delivery:
                 ticket.pending += 1
                 self._waiting[id(ticket)] = ticket
         for group in _together(chunks):
-            values: list[bytes | None] = [*(self._encoded([chunk.rows for chunk in group]) or ())]
-            if not values:
-                # One row of them cannot be encoded: the others' envelopes do not have to know.
-                alone = len(group) == 1
-                values = [None if alone else (self._encoded([chunk.rows]) or (None,))[0] for chunk in group]
-            for chunk, value in zip(group, values, strict=True):
+            for chunk, value in zip(group, self._encoded([chunk.rows for chunk in group]), strict=True):
                 if value is not None:
                     self._submit(value, chunk)
                 elif len(chunk.tickets) == 1:
@@ -241,14 +236,14 @@ class Delivery:
         rows = {id(row) for row in chunk.rows}
         for ticket in chunk.tickets.values():
             own = [row for row in ticket.rows if id(row) in rows]
-            values = self._encoded([own])
-            if values is None:
+            (value,) = self._encoded([own])
+            if value is None:
                 self._answer([ticket], Outcome.REFUSED)
             else:
-                self._submit(values[0], _Chunk(chunk.partition, own, tickets={id(ticket): ticket}))
+                self._submit(value, _Chunk(chunk.partition, own, tickets={id(ticket): ticket}))
 
-    def _encoded(self, pieces: Sequence[list[Row]]) -> list[bytes] | None:
-        """An envelope's value for each piece; None when a row of any cannot be encoded.
+    def _encoded(self, pieces: Sequence[list[Row]]) -> Sequence[bytes | None]:
+        """An envelope's value for each piece; None for one with a row that cannot be encoded.
 
         Columns are made for all pieces at once: of a few rows each, that costs a fraction of making them for each.
         """
@@ -259,9 +254,12 @@ class Delivery:
             ends = list(accumulate(map(len, pieces)))
             return [encode_arrow(batch.slice(end - len(p), len(p))) for p, end in zip(pieces, ends, strict=True)]
         except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+            if len(pieces) > 1:
+                # One row of them all: the others' envelopes do not have to know.
+                return [value for piece in pieces for value in self._encoded([piece])]
             # Its words may quote a value, so only its kind is logged.
             logger.error("%s events could not be encoded (%s): please report this", len(rows), type(error).__name__)
-            return None
+            return [None]
 
     def _on_settled(self, envelope: OutgoingEnvelope, reason: DropReason | None) -> None:
         self._on_latency(self._clock() - envelope.submitted_s)
